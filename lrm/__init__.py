@@ -1,0 +1,1 @@
+"""License Reporting Manager: turns sessions of use into figures that can be billed."""

@@ -1,0 +1,1 @@
+"""What joins the License Reporting Manager to files, databases and the network."""

@@ -1,0 +1,1 @@
+"""The decisions of the License Reporting Manager: pure, without clock, network or database."""
