@@ -1,0 +1,158 @@
+"""The daily report: peaks beside what was entitled, and use beyond it.
+
+Why: one row says what a customer used on a day and whether that was covered, so its columns are a contract;
+they stand here once, and the command line, the API and later exports take them from here.
+
+Not promised: prices. Rows hold counts and times only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+from lrm.core.entitlement import UNLIMITED, Entitlement, Limits
+from lrm.core.intervals import DAY_S, Peak, Period, Steps, value_at
+from lrm.core.overuse import NO_OVER_USE, OverUse, beyond
+from lrm.core.sessions import ItemName, TenantName
+
+SYSTEM: Final = TenantName("")
+"""Stands for all tenants together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakRow:
+    """The peak of one item on one day (days since 1970, UTC), of one tenant or of the system."""
+
+    tenant: TenantName
+    item: ItemName
+    day: int
+    peak: Peak
+
+
+@dataclass(frozen=True, slots=True)
+class DailyReport:
+    """One row of the report. `entitled` and `burst` are those in force at the time of the peak."""
+
+    tenant: TenantName
+    item: ItemName
+    day: int
+    peak: Peak
+    entitled: int
+    burst: int
+    over_entitled: OverUse
+    over_burst: OverUse
+
+
+def day_period(day: int, *, as_of_s: int) -> Period | None:
+    """The part of a day (days since 1970, UTC) that lies before `as_of_s`, or None while it has not begun."""
+    start_s = day * DAY_S
+    end_s = min(start_s + DAY_S, as_of_s)
+    return Period(start_s, end_s) if start_s < end_s else None
+
+
+def day_number(day: date) -> int:
+    """A calendar day as the number of days since 1970-01-01."""
+    return (day - date(1970, 1, 1)).days
+
+
+def daily_report(
+    peaks: Iterable[PeakRow],
+    entitlement: Entitlement,
+    use_of: Callable[[TenantName, ItemName, Period], Steps],
+    *,
+    as_of_s: int,
+) -> list[DailyReport]:
+    """Put peaks beside the entitlement valid at each instant (`B-25`).
+
+    `use_of` gives the concurrency of one tenant's item over a period; it is asked only where a peak went
+    beyond the least that was entitled that day, so that a report costs what its over-use costs.
+    """
+    rows = []
+    for row in peaks:
+        period = day_period(row.day, as_of_s=as_of_s)
+        if period is not None:
+            limits = entitlement.limits(row.item, period)
+            rows.append(_report_row(row, limits, period, use_of))
+    return sorted(rows, key=lambda each: (each.day, each.tenant, each.item))
+
+
+def _report_row(
+    row: PeakRow,
+    limits: Limits,
+    period: Period,
+    use_of: Callable[[TenantName, ItemName, Period], Steps],
+) -> DailyReport:
+    at_s = period.start_s if row.peak.at_s is None else row.peak.at_s
+    entitled = value_at(limits.entitled, at_s)
+    over_entitled = over_burst = NO_OVER_USE
+    if row.peak.value > min(step.value for step in limits.entitled):
+        use = use_of(row.tenant, row.item, period)
+        over_entitled = beyond(use, limits.entitled, period)
+        over_burst = beyond(use, limits.with_burst, period)
+    return DailyReport(
+        tenant=row.tenant,
+        item=row.item,
+        day=row.day,
+        peak=row.peak,
+        entitled=entitled,
+        burst=value_at(limits.with_burst, at_s) - entitled,
+        over_entitled=over_entitled,
+        over_burst=over_burst,
+    )
+
+
+COLUMNS: Final = (
+    "Tenant",
+    "Sellable Item",
+    "Start of Period (GMT)",
+    "Day",
+    "Peak (time)",
+    "Peak Value",
+    "Provisioned",
+    "Provisioned Effective Date",
+    "Entitled",
+    "Burst",
+    "Over-use",
+    "Over-use (seconds)",
+    "Over-use (first)",
+    "Over-use beyond Burst",
+    "Over-use beyond Burst (seconds)",
+    "Over-use beyond Burst (first)",
+    "Peak (seconds)",
+)
+"""Column names of the table and CSV forms; the first eight are those that existing readers expect."""
+
+
+def cells(row: DailyReport, *, system_name: str = "(system)") -> tuple[str, ...]:
+    """One row as texts, in the order of `COLUMNS`; what is not known is an empty text, never a zero."""
+    start_s = row.day * DAY_S
+    return (
+        row.tenant or system_name,
+        row.item,
+        _moment(start_s),
+        datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d"),
+        _moment(row.peak.at_s),
+        str(row.peak.value),
+        "",
+        "",
+        _quantity(row.entitled),
+        str(row.burst),
+        *_over_use(row.over_entitled),
+        *_over_use(row.over_burst),
+        str(row.peak.seconds),
+    )
+
+
+def _over_use(over: OverUse) -> tuple[str, str, str]:
+    return str(over.quantity), str(over.seconds), _moment(over.first_s)
+
+
+def _quantity(value: int) -> str:
+    return "unlimited" if value >= UNLIMITED else str(value)
+
+
+def _moment(at_s: int | None) -> str:
+    return "" if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
