@@ -145,9 +145,11 @@ def raised(
     granted_ttl_s: float,
     identity: EtcdIdentity,
     etcd_revision: int,
-    history_id: str,
+    fresh_history_id: str,
 ) -> FenceRow:
-    """Give the row that a promotion writes. Call it only when `may_raise` says MAY; the failsafe mark is
+    """Give the row that a promotion writes. Call it only when `may_raise` says MAY.
+
+    The history id on record stays; `fresh_history_id` is for a store that never had one. The failsafe mark is
     cleared.
     """
     return FenceRow(
@@ -161,6 +163,6 @@ def raised(
         process_start_ticks=facts.process_start_ticks,
         boot_id=facts.boot_id,
         failsafe=False,
-        history_id=history_id,
+        history_id=row.history_id if row is not None and row.history_id else fresh_history_id,
         raised_generation_ms=0 if row is None else row.raised_generation_ms,
     )
