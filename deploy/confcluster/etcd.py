@@ -139,7 +139,7 @@ def command(
     member: EtcdMember,
     members: Sequence[EtcdMember],
     *,
-    cluster_token: str = "confserv",
+    cluster: str = "confserv",
 ) -> list[str]:
     """Give the command line of `member` of a cluster of `members` (itself among them)."""
     arguments = [
@@ -151,7 +151,7 @@ def command(
         f"--listen-peer-urls={member.peer_url}",
         f"--initial-advertise-peer-urls={member.peer_url}",
         f"--initial-cluster={','.join(f'{other.name}={other.peer_url}' for other in members)}",
-        f"--initial-cluster-token={cluster_token}",
+        f"--initial-cluster-token={cluster}",
         "--initial-cluster-state=new",
         "--auto-compaction-mode=revision",
         "--auto-compaction-retention=1000",
