@@ -117,7 +117,7 @@ class Entitlement:
 
     def _parts(self, period: Period) -> list[tuple[EntitlementLine, int, int]]:
         """Each line that counts in the period, with the part (start, end) of the period in which it does."""
-        ends_s = [following.effective_s for following in self._revisions[1:]] + [period.end_s]
+        ends_s = [*(each.effective_s for each in self._revisions), period.end_s][1:]
         parts = []
         for revision, until_s in zip(self._revisions, ends_s, strict=True):
             for line in revision.lines:

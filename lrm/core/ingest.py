@@ -12,10 +12,11 @@ still running, it completes the session; otherwise it corrects it, and what it r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lrm.core.sessions import SessionFact, SourceId, fault_of
+from lrm.core.sessions import SessionFact, SessionId, SourceId, fault_of
 
 
 class Verdict(StrEnum):
@@ -78,6 +79,14 @@ def _completes(known: SessionFact, fact: SessionFact) -> bool:
     return unfinished == known
 
 
+SessionKey = tuple[SourceId, SessionId]
+
+
+def key_of(fact: SessionFact) -> SessionKey:
+    """What names a session: ids are unique in their source only."""
+    return (fact.source, fact.id)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Facts that a source sends together, under the next number of its own sequence (from 1)."""
@@ -93,37 +102,42 @@ class BatchVerdict(StrEnum):
 
     TAKE = "take"
     REPEAT = "repeat"
-    REFUSE = "refuse"
+    OUT_OF_SEQUENCE = "out_of_sequence"
 
 
-def judge_batch(known_digest: bytes | None, batch: Batch) -> BatchVerdict:
-    """Decide about a batch, given the digest under which its sequence number is known, or None.
+def judge_batch(batch: Batch, *, last_sequence: int, known_digest: bytes | None) -> BatchVerdict:
+    """Decide about a batch, given the last number of its source and the digest known for its own number.
 
-    A number that was used for other facts is refused: a spool that was lost has begun again under a
-    source's old name, and taking its batch for a repetition would lose it silently.
+    A number that was used for other facts is out of sequence, like one that leaves a gap: a spool that was
+    lost has begun again under its source's old name, and taking its batch for a repetition would lose it
+    silently.
     """
-    if known_digest is None:
+    if batch.sequence == last_sequence + 1:
         return BatchVerdict.TAKE
-    return BatchVerdict.REPEAT if known_digest == batch.digest else BatchVerdict.REFUSE
+    if 1 <= batch.sequence <= last_sequence and known_digest == batch.digest:
+        return BatchVerdict.REPEAT
+    return BatchVerdict.OUT_OF_SEQUENCE
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedFact:
-    """A fact of a batch that was not taken, by its position in the batch (from 0), with the reason."""
+    """A fact of a batch that was not taken, with the reason; the rest of the batch is."""
 
-    position: int
+    id: SessionId
     reason: str
+    known: bool
+    """True when it contradicts what is known of its session, False when it is unusable in itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """What became of a batch, for its acknowledgement: counts by verdict, and each refused fact.
 
-    `ingest_number` is the highest number that a fact of the store had when this was committed.
+    `expected_sequence` is the number that the source has to use next.
     """
 
     verdict: BatchVerdict
-    ingest_number: int = 0
+    expected_sequence: int
     stored: int = 0
     completed: int = 0
     corrected: int = 0
@@ -131,22 +145,115 @@ class BatchResult:
     refused: tuple[RefusedFact, ...] = ()
 
 
-def result_of(judgements: list[Judgement], *, ingest_number: int) -> BatchResult:
-    """Count the judgements of a batch that was taken."""
-    counts = dict.fromkeys(Verdict, 0)
-    for judgement in judgements:
-        counts[judgement.verdict] += 1
-    refused = tuple(
-        RefusedFact(position, judgement.reason)
-        for position, judgement in enumerate(judgements)
-        if judgement.verdict is Verdict.REFUSED
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a store knows of the batches and sessions that it is about to take; it may hold more than
+    needed."""
+
+    sessions: Mapping[SessionKey, SessionFact]
+    digests: Mapping[tuple[SourceId, int], bytes]
+    last_sequences: Mapping[SourceId, int]
+    ingest_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFact:
+    """A fact with the number under which it was taken; numbers grow by one with each."""
+
+    ingest_number: int
+    fact: SessionFact
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedFact:
+    """A fact that a correction replaced, with the number of the correction."""
+
+    replaced_by: int
+    fact: SessionFact
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one transaction has to write, and what to answer once it is durable.
+
+    `stored` is the last version of each session that changed; `results` are in the order of the batches.
+    """
+
+    results: tuple[BatchResult, ...]
+    taken: tuple[Batch, ...]
+    stored: tuple[StoredFact, ...]
+    replaced: tuple[ReplacedFact, ...]
+    ingest_number: int
+
+
+def plan_commit(batches: Sequence[Batch], known: Known) -> Plan:
+    """Decide about batches that are committed together, each after those before it.
+
+    The same facts give the same store however they are grouped into commits.
+    """
+    planning = _Planning(known)
+    results = tuple(planning.add(batch) for batch in batches)
+    return Plan(
+        results=results,
+        taken=tuple(planning.taken),
+        stored=tuple(planning.stored.values()),
+        replaced=tuple(planning.replaced),
+        ingest_number=planning.ingest_number,
     )
-    return BatchResult(
-        verdict=BatchVerdict.TAKE,
-        ingest_number=ingest_number,
-        stored=sum(counts[verdict] for verdict in STORED),
-        completed=counts[Verdict.COMPLETION],
-        corrected=counts[Verdict.CORRECTION],
-        repeated=counts[Verdict.REPEAT] + counts[Verdict.BEHIND],
-        refused=refused,
-    )
+
+
+class _Planning:
+    """The state of one plan while it grows: what is known, with the earlier batches of the commit laid over
+    it."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._sequences = dict(known.last_sequences)
+        self._digests: dict[tuple[SourceId, int], bytes] = {}
+        self.ingest_number = known.ingest_number
+        self.stored: dict[SessionKey, StoredFact] = {}
+        self.replaced: list[ReplacedFact] = []
+        self.taken: list[Batch] = []
+
+    def add(self, batch: Batch) -> BatchResult:
+        last = self._sequences.get(batch.source, 0)
+        number = (batch.source, batch.sequence)
+        digest = self._digests.get(number) or self._known.digests.get(number)
+        verdict = judge_batch(batch, last_sequence=last, known_digest=digest)
+        if verdict is BatchVerdict.TAKE:
+            return self._take(batch)
+        repeated = len(batch.facts) if verdict is BatchVerdict.REPEAT else 0
+        return BatchResult(verdict=verdict, expected_sequence=last + 1, repeated=repeated)
+
+    def _take(self, batch: Batch) -> BatchResult:
+        self._sequences[batch.source] = batch.sequence
+        self._digests[batch.source, batch.sequence] = batch.digest
+        self.taken.append(batch)
+        counts = dict.fromkeys(Verdict, 0)
+        refused = []
+        for fact in batch.facts:
+            judgement = self._fact(fact)
+            counts[judgement.verdict] += 1
+            if judgement.verdict is Verdict.REFUSED:
+                refused.append(RefusedFact(fact.id, judgement.reason, known=fault_of(fact) is None))
+        return BatchResult(
+            verdict=BatchVerdict.TAKE,
+            expected_sequence=batch.sequence + 1,
+            stored=sum(counts[verdict] for verdict in STORED),
+            completed=counts[Verdict.COMPLETION],
+            corrected=counts[Verdict.CORRECTION],
+            repeated=counts[Verdict.REPEAT] + counts[Verdict.BEHIND],
+            refused=tuple(refused),
+        )
+
+    def _fact(self, fact: SessionFact) -> Judgement:
+        key = key_of(fact)
+        earlier = self.stored.get(key)
+        known = earlier.fact if earlier is not None else self._known.sessions.get(key)
+        judgement = judge(known, fact)
+        if judgement.verdict in STORED:
+            self.ingest_number += 1
+            self.stored[key] = StoredFact(self.ingest_number, fact)
+            if known is not None and judgement.verdict is Verdict.CORRECTION:
+                self.replaced.append(ReplacedFact(self.ingest_number, known))
+        return judgement

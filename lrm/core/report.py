@@ -30,11 +30,16 @@ class PeakRow:
     item: ItemName
     day: int
     peak: Peak
+    sessions: int
+    """Sessions that touched the day, those within one second included."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyReport:
-    """One row of the report. `entitled` and `burst` are those in force at the time of the peak."""
+    """One row of the report. `entitled` and `burst` are those in force at the time of the peak.
+
+    `licensed` says whether a license in force at some time of the day names the item at all.
+    """
 
     tenant: TenantName
     item: ItemName
@@ -44,6 +49,8 @@ class DailyReport:
     burst: int
     over_entitled: OverUse
     over_burst: OverUse
+    licensed: bool
+    sessions: int
 
 
 def day_period(day: int, *, as_of_s: int) -> Period | None:
@@ -75,8 +82,9 @@ def daily_report(
         period = day_period(row.day, as_of_s=as_of_s)
         if period is not None:
             limits = entitlement.limits(row.item, period)
-            rows.append(_report_row(row, limits, period, use_of))
-    return sorted(rows, key=lambda each: (each.day, each.tenant, each.item))
+            licensed = row.item in entitlement.items(period)
+            rows.append(_report_row(row, limits, period, use_of, licensed=licensed))
+    return sorted(rows, key=lambda each: (each.tenant == SYSTEM, each.tenant, each.item, each.day))
 
 
 def _report_row(
@@ -84,6 +92,8 @@ def _report_row(
     limits: Limits,
     period: Period,
     use_of: Callable[[TenantName, ItemName, Period], Steps],
+    *,
+    licensed: bool,
 ) -> DailyReport:
     at_s = period.start_s if row.peak.at_s is None else row.peak.at_s
     entitled = value_at(limits.entitled, at_s)
@@ -101,6 +111,8 @@ def _report_row(
         burst=value_at(limits.with_burst, at_s) - entitled,
         over_entitled=over_entitled,
         over_burst=over_burst,
+        licensed=licensed,
+        sessions=row.sessions,
     )
 
 
@@ -122,6 +134,7 @@ COLUMNS: Final = (
     "Over-use beyond Burst (seconds)",
     "Over-use beyond Burst (first)",
     "Peak (seconds)",
+    "Sessions",
 )
 """Column names of the table and CSV forms; the first eight are those that existing readers expect."""
 
@@ -143,6 +156,7 @@ def cells(row: DailyReport, *, system_name: str = "(system)") -> tuple[str, ...]
         *_over_use(row.over_entitled),
         *_over_use(row.over_burst),
         str(row.peak.seconds),
+        str(row.sessions),
     )
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lrm.core.ingest import (
     Batch,
     BatchResult,
     BatchVerdict,
-    Judgement,
-    RefusedFact,
+    Known,
+    ReplacedFact,
+    StoredFact,
     Verdict,
     judge,
     judge_batch,
-    result_of,
+    key_of,
+    plan_commit,
 )
 from lrm.core.sessions import ItemName, SessionFact, SessionId, SourceId, TenantName
 
+DESK = SourceId("desk")
 OPEN = SessionFact(
-    source=SourceId("desk"),
+    source=DESK,
     id=SessionId("s-1"),
     version=3,
     tenant=TenantName("acme"),
@@ -89,29 +94,100 @@ def test_an_unusable_fact_is_refused_with_what_is_wrong(fact: SessionFact, says:
 
 
 @pytest.mark.parametrize(
-    ("known", "expected"),
+    ("sequence", "known_digest", "expected"),
     [
-        pytest.param(None, BatchVerdict.TAKE, id="a number never used is taken"),
-        pytest.param(b"same", BatchVerdict.REPEAT, id="the same facts under the same number repeat"),
-        pytest.param(b"other", BatchVerdict.REFUSE, id="other facts under a used number are refused"),
+        pytest.param(8, None, BatchVerdict.TAKE, id="the next number is taken"),
+        pytest.param(7, b"same", BatchVerdict.REPEAT, id="the same facts under the same number repeat"),
+        pytest.param(
+            7, b"other", BatchVerdict.OUT_OF_SEQUENCE, id="other facts under a used number are refused"
+        ),
+        pytest.param(9, None, BatchVerdict.OUT_OF_SEQUENCE, id="a gap is refused"),
+        pytest.param(
+            1, None, BatchVerdict.OUT_OF_SEQUENCE, id="a used number that is not on record is refused"
+        ),
+        pytest.param(0, None, BatchVerdict.OUT_OF_SEQUENCE, id="numbers begin at one"),
     ],
 )
-def test_verdict_on_a_batch(known: bytes | None, expected: BatchVerdict) -> None:
+def test_verdict_on_a_batch(sequence: int, known_digest: bytes | None, expected: BatchVerdict) -> None:
     # B-60
-    assert expected == judge_batch(known, Batch(SourceId("desk"), 7, b"same", (OPEN,)))
+    batch = Batch(DESK, sequence, b"same", (OPEN,))
+    assert expected == judge_batch(batch, last_sequence=7, known_digest=known_digest)
 
 
-def test_an_acknowledgement_counts_verdicts_and_names_what_was_refused() -> None:
+def batch_of(sequence: int, *facts: SessionFact) -> Batch:
+    return Batch(DESK, sequence, repr(facts).encode(), facts)
+
+
+NOTHING = Known(sessions={}, digests={}, last_sequences={}, ingest_number=10)
+
+
+def test_batches_of_one_commit_are_judged_each_after_those_before_it() -> None:
     # B-60
-    verdicts = [Verdict.NEW, Verdict.COMPLETION, Verdict.CORRECTION, Verdict.REPEAT, Verdict.BEHIND]
-    judgements = [Judgement(each) for each in verdicts] + [Judgement(Verdict.REFUSED, "why")]
-    expected = BatchResult(
-        verdict=BatchVerdict.TAKE,
-        ingest_number=12,
-        stored=3,
-        completed=1,
-        corrected=1,
-        repeated=2,
-        refused=(RefusedFact(5, "why"),),
+    closed = replace(CLOSED, version=4)
+    corrected = replace(closed, version=5, end_ms=8_000)
+    plan = plan_commit([batch_of(1, OPEN), batch_of(2, closed), batch_of(3, corrected, corrected)], NOTHING)
+    assert (StoredFact(13, corrected),) == plan.stored
+    assert (ReplacedFact(13, closed),) == plan.replaced
+    assert [1, 1, 1] == [result.stored for result in plan.results]
+    assert (0, 1, 0) == tuple(result.completed for result in plan.results)
+    assert (1, 1) == (plan.results[2].corrected, plan.results[2].repeated)
+    assert 13 == plan.ingest_number
+
+
+def test_a_repeated_batch_writes_nothing_and_a_gap_says_what_is_expected() -> None:
+    # B-60
+    first = batch_of(1, OPEN)
+    plan = plan_commit([first, first, batch_of(3, CLOSED)], NOTHING)
+    assert (first,) == plan.taken
+    expected = [
+        BatchResult(BatchVerdict.TAKE, 2, stored=1),
+        BatchResult(BatchVerdict.REPEAT, 2, repeated=1),
+        BatchResult(BatchVerdict.OUT_OF_SEQUENCE, 2),
+    ]
+    assert expected == list(plan.results)
+
+
+def test_a_refused_fact_does_not_hold_up_the_rest_of_its_batch() -> None:
+    # B-60
+    broken = replace(OPEN, id=SessionId("s-2"), version=0)
+    [result] = plan_commit([batch_of(1, broken, OPEN, CLOSED)], NOTHING).results
+    assert 1 == result.stored
+    assert [("s-2", False), ("s-1", True)] == [(each.id, each.known) for each in result.refused]
+
+
+versions = st.integers(1, 4)
+facts_drawn = st.builds(
+    lambda number, version, length_ms: replace(
+        OPEN,
+        id=SessionId(f"s-{number}"),
+        version=version,
+        end_ms=None if length_ms is None else OPEN.start_ms + length_ms,
+    ),
+    st.integers(1, 3),
+    versions,
+    st.none() | st.integers(0, 3),
+)
+
+
+@given(st.lists(st.lists(facts_drawn, max_size=4), max_size=6), st.data())
+def test_grouping_batches_into_commits_changes_nothing(
+    groups: list[list[SessionFact]], data: st.DataObject
+) -> None:
+    # B-60
+    batches = [batch_of(number, *facts) for number, facts in enumerate(groups, start=1)]
+    cut = data.draw(st.integers(0, len(batches)))
+    together = plan_commit(batches, NOTHING)
+    first = plan_commit(batches[:cut], NOTHING)
+    between = Known(
+        sessions={key_of(each.fact): each.fact for each in first.stored},
+        digests={(each.source, each.sequence): each.digest for each in first.taken},
+        last_sequences={DESK: cut},
+        ingest_number=first.ingest_number,
     )
-    assert expected == result_of(judgements, ingest_number=12)
+    second = plan_commit(batches[cut:], between)
+    assert together.results == first.results + second.results
+    apart = {key_of(each.fact): each for each in first.stored} | {
+        key_of(each.fact): each for each in second.stored
+    }
+    assert {key_of(each.fact): each for each in together.stored} == apart
+    assert together.replaced == first.replaced + second.replaced

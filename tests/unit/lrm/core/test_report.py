@@ -38,15 +38,15 @@ def never(tenant: TenantName, item: ItemName, period: Period) -> Steps:
 
 def test_use_within_the_entitlement_is_reported_without_looking_closer() -> None:
     # B-25
-    peaks = [PeakRow(ACME, SEATS, DAY, Peak(5, NOON_S, 60))]
-    expected = DailyReport(ACME, SEATS, DAY, Peak(5, NOON_S, 60), 5, 2, NO_OVER_USE, NO_OVER_USE)
+    peaks = [PeakRow(ACME, SEATS, DAY, Peak(5, NOON_S, 60), 3)]
+    expected = DailyReport(ACME, SEATS, DAY, Peak(5, NOON_S, 60), 5, 2, NO_OVER_USE, NO_OVER_USE, True, 3)
     assert [expected] == daily_report(peaks, Entitlement((entitled(5, 2),)), never, as_of_s=START_S + DAY_S)
 
 
 def test_over_use_is_flagged_beyond_entitled_and_beyond_burst() -> None:
     # B-25
     steps = (Step(START_S, 0), Step(NOON_S, 6), Step(NOON_S + 10, 9), Step(NOON_S + 15, 0))
-    peaks = [PeakRow(ACME, SEATS, DAY, Peak(9, NOON_S + 10, 5))]
+    peaks = [PeakRow(ACME, SEATS, DAY, Peak(9, NOON_S + 10, 5), 3)]
     entitlement = Entitlement((entitled(5, 2),))
     [row] = daily_report(peaks, entitlement, use_of(*steps), as_of_s=START_S + DAY_S)
     assert OverUse(4, 15, NOON_S) == row.over_entitled
@@ -56,7 +56,7 @@ def test_over_use_is_flagged_beyond_entitled_and_beyond_burst() -> None:
 def test_a_license_loaded_at_noon_counts_from_noon() -> None:
     # B-25
     steps = (Step(START_S, 8),)
-    peaks = [PeakRow(ACME, SEATS, DAY, Peak(8, START_S, DAY_S))]
+    peaks = [PeakRow(ACME, SEATS, DAY, Peak(8, START_S, DAY_S), 3)]
     entitlement = Entitlement((entitled(5), entitled(10, effective_s=NOON_S, number=2)))
     [row] = daily_report(peaks, entitlement, use_of(*steps), as_of_s=START_S + DAY_S)
     assert OverUse(3, DAY_S // 2, START_S) == row.over_entitled
@@ -74,7 +74,9 @@ def test_columns_begin_as_existing_readers_expect_and_every_row_fills_them() -> 
     # B-25
     expected = ("Tenant", "Sellable Item", "Start of Period (GMT)", "Day", "Peak (time)", "Peak Value")
     assert (*expected, "Provisioned", "Provisioned Effective Date") == COLUMNS[:8]
-    row = DailyReport(ACME, SEATS, DAY, Peak(9, NOON_S, 5), 5, 2, OverUse(4, 15, NOON_S), NO_OVER_USE)
+    row = DailyReport(
+        ACME, SEATS, DAY, Peak(9, NOON_S, 5), 5, 2, OverUse(4, 15, NOON_S), NO_OVER_USE, True, 3
+    )
     assert (
         "acme",
         "seat_voice",
@@ -93,12 +95,28 @@ def test_columns_begin_as_existing_readers_expect_and_every_row_fills_them() -> 
         "0",
         "",
         "5",
+        "3",
     ) == cells(row)
     assert len(COLUMNS) == len(cells(row))
 
 
 def test_the_system_and_an_uncounted_item_have_names_for_people() -> None:
     # B-25
-    row = DailyReport(SYSTEM, SEATS, DAY, Peak(0, None, DAY_S), UNLIMITED, 0, NO_OVER_USE, NO_OVER_USE)
+    row = DailyReport(
+        SYSTEM, SEATS, DAY, Peak(0, None, DAY_S), UNLIMITED, 0, NO_OVER_USE, NO_OVER_USE, True, 3
+    )
     shown = dict(zip(COLUMNS, cells(row), strict=True))
     assert ("(system)", "unlimited", "") == (shown["Tenant"], shown["Entitled"], shown["Peak (time)"])
+
+
+def test_rows_of_the_whole_system_come_last_and_an_item_nobody_bought_is_all_over_use() -> None:
+    # B-25
+    peak = Peak(1, NOON_S, 60)
+    peaks = [PeakRow(tenant, SEATS, DAY, peak, 1) for tenant in (SYSTEM, ACME)]
+
+    def one_at_noon(tenant: TenantName, item: ItemName, period: Period) -> Steps:
+        return (Step(period.start_s, 0), Step(NOON_S, 1), Step(NOON_S + 60, 0))
+
+    rows = daily_report(peaks, Entitlement(), one_at_noon, as_of_s=START_S + DAY_S)
+    assert [ACME, SYSTEM] == [row.tenant for row in rows]
+    assert [(False, OverUse(1, 60, NOON_S))] * 2 == [(row.licensed, row.over_entitled) for row in rows]
