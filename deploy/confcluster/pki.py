@@ -13,9 +13,11 @@ import datetime as dt
 import ipaddress
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from confclient.credentials import TlsFiles
+from confclient.identity import SCHEME
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,15 +25,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = dt.timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """Where the certificate of one process lies, with the authority that it trusts, all in PEM."""
-
-    ca: Path
-    certificate: Path
-    key: Path
 
 
 class PkiError(Exception):
@@ -156,7 +149,7 @@ class CertificateAuthority:
 
 def identity_uri(cluster: str, role: str, name: str) -> str:
     """The URI name that carries a process's identity in its certificate."""
-    return f"confserv://{cluster}/{role}/{name}"
+    return f"{SCHEME}://{quote(cluster, safe='')}/{role}/{quote(name, safe='')}"
 
 
 def _validity(now: dt.datetime, *, days: float, starts_in_days: float) -> tuple[dt.datetime, dt.datetime]:
