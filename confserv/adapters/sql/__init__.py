@@ -1,0 +1,1 @@
+"""The Configuration Database in SQLite and PostgreSQL, by SQLAlchemy Core."""

@@ -1,0 +1,1 @@
+"""One module a migration; a name that sorts, and what it changes."""
