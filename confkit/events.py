@@ -1,0 +1,157 @@
+"""The catalogue of log events, and the logger that every process uses.
+
+One row an event: number, level, severity, text, and the event that clears it. The documentation's table
+is made from it. The texts of 21-25100, 21-25101 and 21-25102 are fixed, character for character. An event
+goes to the process's own structured log at once, and to a sink, which brings it to the Message Server.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from confapi.message.v1 import message_pb2
+
+from confkit.clock import wall_ms
+
+ALARM: Final = message_pb2.LEVEL_ALARM
+STANDARD: Final = message_pb2.LEVEL_STANDARD
+INTERACTION: Final = message_pb2.LEVEL_INTERACTION
+TRACE: Final = message_pb2.LEVEL_TRACE
+INFO: Final = message_pb2.SEVERITY_INFO
+WARNING: Final = message_pb2.SEVERITY_WARNING
+ERROR: Final = message_pb2.SEVERITY_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """One row of the catalogue.
+
+    Attributes:
+        number: as 21-25100; the first digits are the type of application that logs.
+        level: ALARM, STANDARD, INTERACTION, TRACE.
+        severity: INFO, WARNING, ERROR.
+        text: what it says; `{name}` stands for an attribute.
+        cleared_by: number of the event that ends the condition; empty: none.
+    """
+
+    number: str
+    level: message_pb2.Level
+    severity: message_pb2.Severity
+    text: str
+    cleared_by: str = ""
+
+
+_CATALOGUE: Final = (
+    # 21: Configuration Server
+    EventSpec("21-25100", STANDARD, INFO, "LRM Server connected successfully, system operating normally"),
+    EventSpec("21-25101", STANDARD, ERROR, "Unable to accept connection: LRM Server has not been started"),
+    EventSpec("21-25102", STANDARD, ERROR, "LRM Server has disconnected", "21-25100"),
+    EventSpec("21-25110", STANDARD, INFO, "License revision {license_revision} loaded"),
+    EventSpec("21-25111", STANDARD, ERROR, "License expired: {what} since {since}", "21-25112"),
+    EventSpec("21-25112", STANDARD, INFO, "License in compliance again"),
+    EventSpec("21-25113", STANDARD, WARNING, "License of {feature} expires in {days} days", "21-25110"),
+    EventSpec("21-25114", ALARM, ERROR, "Stored license altered: {detail}", "21-25110"),
+    EventSpec("21-25115", ALARM, ERROR, "Clock is {behind_s} s behind the time on record", "21-25116"),
+    EventSpec("21-25116", STANDARD, INFO, "Clock agrees with the time on record again"),
+    EventSpec("21-25117", STANDARD, WARNING, "LRM Server has been away for {away_s} s", "21-25100"),
+    EventSpec("21-25120", STANDARD, INFO, "Role is now primary, token {token}: {detail}"),
+    EventSpec("21-25121", STANDARD, INFO, "Role is now backup, token {token}: {detail}"),
+    EventSpec("21-25122", STANDARD, ERROR, "Fenced: another server holds token {held}, higher than {token}"),
+    EventSpec("21-25123", STANDARD, ERROR, "Switchover refused: license lacks ha_redundancy", "21-25110"),
+    EventSpec("21-25124", STANDARD, ERROR, "Connection of {client} refused: license lacks {feature}"),
+    EventSpec("21-25125", ALARM, WARNING, "etcd identity changed, generation raised to {generation}"),
+    EventSpec("21-25126", ALARM, ERROR, "Database went back: {detail}"),
+    EventSpec(
+        "21-25127", ALARM, WARNING, "Role changes too often: {changes} times in {window_s} s", "21-25128"
+    ),
+    EventSpec("21-25128", STANDARD, INFO, "Role is stable again"),
+    EventSpec("21-25130", STANDARD, INFO, "Session of {client} opened"),
+    EventSpec("21-25131", STANDARD, INFO, "Session of {client} ended: {detail}"),
+    EventSpec("21-25132", STANDARD, WARNING, "Connection of {client} refused: {detail}"),
+    # 00: any
+    EventSpec("00-25000", STANDARD, INFO, "Process started, version {version}"),
+    EventSpec("00-25001", STANDARD, INFO, "Process stops: {detail}"),
+    EventSpec("00-25010", STANDARD, INFO, "Role is now primary, token {token}: {detail}"),
+    EventSpec("00-25011", STANDARD, INFO, "Role is now backup: {detail}"),
+    EventSpec("00-25012", STANDARD, ERROR, "Switchover refused: license lacks ha_redundancy", "21-25110"),
+    EventSpec("00-25013", STANDARD, ERROR, "Fenced: another server holds a higher token than {token}"),
+)
+
+EVENTS: Final[Mapping[str, EventSpec]] = {spec.number: spec for spec in _CATALOGUE}
+"""Every event by its number."""
+
+Sink = Callable[[message_pb2.LogEvent], None]
+"""Takes an event without blocking, from any thread."""
+
+
+class EventLog:
+    """Logs events of the catalogue for one process.
+
+    Args:
+        application: name of the process's Application object.
+        component: its kind, as confserv or lrm.
+        sink: where events go besides the structured log.
+        now_ms: UTC wall time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        application: str,
+        component: str,
+        sink: Sink | None = None,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        self._application = application
+        self._component = component
+        self._sink = sink
+        self._now_ms = now_ms
+        self._host = socket.gethostname()
+        self._log = structlog.get_logger()
+
+    def attach(self, sink: Sink) -> None:
+        """Set where events go besides the structured log."""
+        self._sink = sink
+
+    def emit(self, number: str, **attributes: object) -> message_pb2.LogEvent:
+        """Log an event now.
+
+        Args:
+            number: in the catalogue.
+            attributes: values of its text's placeholders, and further facts.
+
+        Raises:
+            KeyError: the number is not in the catalogue, or a placeholder has no attribute: a defect.
+        """
+        spec = EVENTS[number]
+        event = message_pb2.LogEvent(
+            event_uid=str(uuid7()),
+            event_id=number,
+            level=spec.level,
+            severity=spec.severity,
+            text=spec.text.format_map(attributes),
+            time_ms=self._now_ms(),
+            application=self._application,
+            component=self._component,
+            host=self._host,
+            attributes={name: str(value) for name, value in attributes.items()},
+        )
+        write = {ERROR: self._log.error, WARNING: self._log.warning}.get(spec.severity, self._log.info)
+        write(event.text, event_id=number, application=self._application, **attributes)
+        if self._sink is not None:
+            self._sink(event)
+        return event
+
+
+def uuid7() -> uuid.UUID:
+    """A UUID that begins with the time, so that ids sort by age (RFC 9562; the library's needs 3.14)."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value &= ~(0xF << 76 | 0x3 << 62)
+    return uuid.UUID(int=value | 0x7 << 76 | 0x2 << 62)
