@@ -7,16 +7,14 @@ goes to the process's own structured log at once, and to a sink, which brings it
 
 from __future__ import annotations
 
-import secrets
 import socket
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from confapi.message.v1 import message_pb2
+from confclient.request_ids import new_id
 
 from confkit.clock import wall_ms
 
@@ -61,6 +59,8 @@ _CATALOGUE: Final = (
     EventSpec("21-25115", ALARM, ERROR, "Clock is {behind_s} s behind the time on record", "21-25116"),
     EventSpec("21-25116", STANDARD, INFO, "Clock agrees with the time on record again"),
     EventSpec("21-25117", STANDARD, WARNING, "LRM Server has been away for {away_s} s", "21-25100"),
+    EventSpec("21-25118", ALARM, ERROR, "License gives no right to use: {detail}", "21-25112"),
+    EventSpec("21-25119", ALARM, ERROR, "Members trust different sets of vendor keys: {members}", "21-25129"),
     EventSpec("21-25120", STANDARD, INFO, "Role is now primary, token {token}: {detail}"),
     EventSpec("21-25121", STANDARD, INFO, "Role is now backup, token {token}: {detail}"),
     EventSpec("21-25122", STANDARD, ERROR, "Fenced: another server holds token {held}, higher than {token}"),
@@ -72,6 +72,7 @@ _CATALOGUE: Final = (
         "21-25127", ALARM, WARNING, "Role changes too often: {changes} times in {window_s} s", "21-25128"
     ),
     EventSpec("21-25128", STANDARD, INFO, "Role is stable again"),
+    EventSpec("21-25129", STANDARD, INFO, "Members trust the same set of vendor keys again"),
     EventSpec("21-25130", STANDARD, INFO, "Session of {client} opened"),
     EventSpec("21-25131", STANDARD, INFO, "Session of {client} ended: {detail}"),
     EventSpec("21-25132", STANDARD, WARNING, "Connection of {client} refused: {detail}"),
@@ -132,7 +133,7 @@ class EventLog:
         """
         spec = EVENTS[number]
         event = message_pb2.LogEvent(
-            event_uid=str(uuid7()),
+            event_uid=new_id(),
             event_id=number,
             level=spec.level,
             severity=spec.severity,
@@ -148,10 +149,3 @@ class EventLog:
         if self._sink is not None:
             self._sink(event)
         return event
-
-
-def uuid7() -> uuid.UUID:
-    """A UUID that begins with the time, so that ids sort by age (RFC 9562; the library's needs 3.14)."""
-    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    value &= ~(0xF << 76 | 0x3 << 62)
-    return uuid.UUID(int=value | 0x7 << 76 | 0x2 << 62)

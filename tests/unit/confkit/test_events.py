@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from confkit.events import EVENTS, EventLog, uuid7
+from confclient.request_ids import uuid7
+from confkit.events import EVENTS, EventLog
 
 
 @pytest.mark.parametrize(
