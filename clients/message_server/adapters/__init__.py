@@ -1,0 +1,1 @@
+"""Where the Message Server keeps events: SQL and memory."""

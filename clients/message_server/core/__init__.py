@@ -1,0 +1,1 @@
+"""Decisions of the Message Server: pure, no IO, no clock."""
