@@ -50,6 +50,8 @@ def _create_deployment() -> None:
         sa.Column("first_served_ms", sa.BigInteger),
         sa.Column("first_lrm_ms", sa.BigInteger),
         sa.Column("lrm_away_since_ms", sa.BigInteger),
+        sa.Column("announced_revision", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("raised_events", sa.Text, nullable=False, server_default="[]"),
         sa.Column("highest_clock_ms", sa.BigInteger, nullable=False),
         sa.Column("compacted_revision", sa.BigInteger, nullable=False),
         sa.CheckConstraint("id = 1", name="one_row"),
