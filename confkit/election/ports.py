@@ -18,8 +18,6 @@ memory. The duties of whoever implements `Component`:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from confkit.election.types import (
@@ -27,8 +25,10 @@ from confkit.election.types import (
     Epoch,
     EtcdIdentity,
     GenerationRaise,
+    Grant,
     Grounds,
     HandOver,
+    Hint,
     History,
     InstanceName,
     LeaderRecord,
@@ -40,6 +40,7 @@ from confkit.election.types import (
     Promotion,
     State,
     View,
+    WriteResult,
 )
 from confkit.fence import FenceRow
 
@@ -155,30 +156,6 @@ class Leadership(Protocol):
         """
 
 
-class Written(Enum):
-    """What became of a transaction on the leader key."""
-
-    APPLIED = "applied"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """The outcome of a compared transaction; `mod_revision` is the new one of the leader key when APPLIED."""
-
-    written: Written
-    mod_revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A lease as etcd granted or renewed it; `ttl_s` 0 means that it exists no more."""
-
-    lease: LeaseId
-    ttl_s: float
-
-
 class Coordination(Protocol):
     """etcd, as far as an election needs it, bound to one cluster and component.
 
@@ -201,8 +178,8 @@ class Coordination(Protocol):
     async def create_identity(self, identity: EtcdIdentity) -> None:
         """Write the identity if there is none."""
 
-    async def put_member(self, member: Member) -> None:
-        """Write this member's key on its lease."""
+    async def put_member(self, member: Member) -> bool:
+        """Write this member's key on its lease; false when there is no such lease."""
 
     async def put_history(self, history: History, *, held: LeaderRecord) -> None:
         """Write how far the database went, only while the leader key is `held`."""
@@ -225,11 +202,3 @@ class Coordination(Protocol):
 
     def hints(self) -> AsyncIterator[Hint]:
         """Yield hints that something changed, for ever; they may be late, doubled or missing."""
-
-
-class Hint(Enum):
-    """What a watch saw. Only a reason to look."""
-
-    LEADER_GONE = "leader_gone"
-    LEADER_CHANGED = "leader_changed"
-    MEMBERS_CHANGED = "members_changed"

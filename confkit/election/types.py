@@ -149,6 +149,7 @@ class Refusal(Enum):
     DATABASE_UNREACHABLE = "database_unreachable"
     WENT_BACK = "went_back"
     NOT_READY = "not_ready"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,3 +264,35 @@ class HandOver:
     result: HandOverResult
     successor: InstanceName | None = None
     detail: str = ""
+
+
+class Written(Enum):
+    """What became of a transaction on the leader key."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """The outcome of a compared transaction; `mod_revision` is the new one of the leader key when APPLIED."""
+
+    written: Written
+    mod_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease as etcd granted or renewed it; `ttl_s` 0 means that it exists no more."""
+
+    lease: LeaseId
+    ttl_s: float
+
+
+class Hint(Enum):
+    """What a watch saw. Only a reason to look."""
+
+    LEADER_GONE = "leader_gone"
+    LEADER_CHANGED = "leader_changed"
+    MEMBERS_CHANGED = "members_changed"
