@@ -55,7 +55,7 @@ class Passphrase:
         if self.none:
             return None
         if self.file is not None:
-            found = self.file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+            found = _first_line(self.file)
         elif ENVIRONMENT in os.environ:
             found = os.environ[ENVIRONMENT]
         else:
@@ -63,6 +63,13 @@ class Passphrase:
         if not found:
             raise KeyFileError("the passphrase is empty; to do without one say --no-passphrase")
         return found.encode("utf-8")
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{path}: cannot read the passphrase: {error}") from None
 
 
 def new_key(key_id: str) -> VendorKey:

@@ -227,7 +227,7 @@ def _package(statement: Statement) -> LicensedLine:
 def _attributes(statement: Statement) -> tuple[Attribute, ...]:
     found = dict[str, Attribute]()
     for word in statement.rest():
-        if not word.name:
+        if not word.name or word.name.startswith("#"):
             _unexpected(statement, word)
             continue
         value = None if word.value is None else word.value.encode("latin-1")
