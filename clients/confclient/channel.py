@@ -99,6 +99,10 @@ class ServiceChannel:
         """Add addresses that somebody else has named, and connect to them."""
         self._believe(following.learned(self._view, endpoints))
 
+    def suspect(self, endpoint: str) -> None:
+        """A server keeps silent: ask everybody who is primary before the next call."""
+        self._believe(following.lost(self._view, endpoint))
+
     async def close(self) -> None:
         """Close all connections. Calls that are out fail."""
         self._closed = True
