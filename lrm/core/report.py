@@ -23,6 +23,20 @@ SYSTEM: Final = TenantName("")
 
 
 @dataclass(frozen=True, slots=True)
+class PeakQuery:
+    """Which peaks are asked for: days since 1970 (UTC), both included, up to but not including `as_of_s`.
+
+    With a tenant only its rows are given; without one there are rows of every tenant and of the system.
+    """
+
+    first_day: int
+    last_day: int
+    as_of_s: int
+    tenant: TenantName | None = None
+    item: ItemName | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PeakRow:
     """The peak of one item on one day (days since 1970, UTC), of one tenant or of the system."""
 

@@ -1,0 +1,17 @@
+"""Every place in which the usage store can be kept, for one suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lrm.adapters.duckdb_vault import DuckDbVault
+from lrm.adapters.memory_store import MemoryVault
+from lrm.ports import UsageVault
+
+
+@pytest.fixture(params=["memory", "duckdb"])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> UsageVault:
+    """An empty place."""
+    return MemoryVault() if request.param == "memory" else DuckDbVault(tmp_path / "usage.duckdb")
