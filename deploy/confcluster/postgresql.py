@@ -25,6 +25,7 @@ from psycopg import sql
 
 USER = "confserv"
 _SOCKET_PORT = 5432
+_LOOPBACK = ("127.0.0.1/32", "::1/128")
 _MAX_SOCKET_PATH = 100  # the kernel takes 107 bytes; the name of the socket file is part of them
 
 
@@ -188,10 +189,8 @@ def initialize(program: PostgresqlProgram, server: PostgresqlServer) -> None:
     )
     if made.returncode != 0:
         raise PostgresqlError(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
-    (server.data / "pg_hba.conf").write_text(
-        "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n"
-        "hostssl all all ::1/128 trust clientcert=verify-ca\n"
-    )
+    over_tcp = "".join(f"hostssl all all {net} trust clientcert=verify-ca\n" for net in _LOOPBACK)
+    (server.data / "pg_hba.conf").write_text("local all all trust\n" + (over_tcp if server.tls else ""))
 
 
 def start_command(program: PostgresqlProgram, server: PostgresqlServer) -> list[str]:
