@@ -76,6 +76,41 @@ _CATALOGUE: Final = (
     EventSpec("21-25130", STANDARD, INFO, "Session of {client} opened"),
     EventSpec("21-25131", STANDARD, INFO, "Session of {client} ended: {detail}"),
     EventSpec("21-25132", STANDARD, WARNING, "Connection of {client} refused: {detail}"),
+    # 42: Message Server
+    EventSpec("42-25010", ALARM, ERROR, "Log database went back: events after position {head} are missing"),
+    EventSpec("42-25011", STANDARD, ERROR, "Log database cannot be reached: {detail}", "42-25012"),
+    EventSpec("42-25012", STANDARD, INFO, "Log database reached again"),
+    EventSpec("42-25013", STANDARD, ERROR, "Log database refuses events: {detail}"),
+    EventSpec("42-25014", INTERACTION, WARNING, "Subscriber {client} does not keep up"),
+    # 43: Solution Control
+    EventSpec(
+        "43-25010", STANDARD, ERROR, "Agent of host {host_name} cannot be reached: {detail}", "43-25011"
+    ),
+    EventSpec("43-25011", STANDARD, INFO, "Agent of host {host_name} reached again"),
+    EventSpec("43-25020", STANDARD, INFO, "Start of {client} ordered by {by}"),
+    EventSpec("43-25021", STANDARD, INFO, "Stop of {client} ordered by {by}"),
+    EventSpec("43-25022", STANDARD, WARNING, "Order for {client} failed: {detail}"),
+    EventSpec("43-25030", STANDARD, INFO, "Switchover of {client} ordered by {by}: {detail}"),
+    EventSpec("43-25031", STANDARD, INFO, "Switched over from {client} to {primary}"),
+    EventSpec(
+        "43-25032", STANDARD, ERROR, "Switchover of {client} refused: license lacks ha_redundancy", "21-25110"
+    ),
+    EventSpec("43-25033", STANDARD, ERROR, "Switchover of {client} failed: {detail}"),
+    # 68: Local Control Agent
+    EventSpec("68-25010", STANDARD, INFO, "Process {pid} of {client} is watched"),
+    EventSpec("68-25011", STANDARD, WARNING, "Process {pid} of {client} has exited: {detail}"),
+    EventSpec(
+        "68-25012", STANDARD, ERROR, "Process {pid} of {client} hangs, silent for {silent_s} s: killed"
+    ),
+    EventSpec("68-25013", STANDARD, WARNING, "Process {pid} of {client} killed for {by}: {detail}"),
+    EventSpec("68-25014", STANDARD, INFO, "{client} started as process {pid}"),
+    EventSpec("68-25015", STANDARD, INFO, "{client} stopped"),
+    EventSpec("68-25016", STANDARD, ERROR, "{client} cannot be started: {detail}"),
+    EventSpec("68-25017", STANDARD, ERROR, "{client} is not ready in its time: killed"),
+    EventSpec("68-25018", STANDARD, WARNING, "{client} does not stop in its time: killed"),
+    EventSpec("68-25019", STANDARD, WARNING, "{client} is started again, restart {restarts}"),
+    EventSpec("68-25020", STANDARD, ERROR, "Leases of process {pid} cannot be revoked: {detail}", "68-25021"),
+    EventSpec("68-25021", STANDARD, INFO, "Leases of process {pid} are revoked"),
     # 00: any
     EventSpec("00-25000", STANDARD, INFO, "Process started, version {version}"),
     EventSpec("00-25001", STANDARD, INFO, "Process stops: {detail}"),
