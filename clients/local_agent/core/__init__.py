@@ -1,0 +1,1 @@
+"""Decisions of the Local Control Agent: pure, no IO, no clock."""
