@@ -93,13 +93,12 @@ class GrpcServer:
         register(servicer, self._server)
         self._services.append(service)
 
-    async def start(self) -> str:
-        """Bind and serve; returns the host:port that was bound.
+    def bind(self) -> str:
+        """Bind the address and return it as host:port; services may be added until `start`.
 
         Raises:
             BindError: the port is in use, or the address is not of this host.
         """
-        reflection.enable_server_reflection(self._services, self._server)
         host, _ = split_address(self._listen)
         try:
             self.port = self._server.add_secure_port(self._listen, server_credentials(self._tls))
@@ -108,9 +107,13 @@ class GrpcServer:
                 f"cannot listen on {self._listen}: the port is in use, or the address is not of this host; "
                 "choose another in `listen`, or stop the process that has it (ss -ltnp)"
             ) from None
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Serve; health says NOT_SERVING until `set_serving`."""
+        reflection.enable_server_reflection(self._services, self._server)
         await self._server.start()
         await self.set_serving(serving=False)
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     async def set_serving(self, *, serving: bool) -> None:
         """Set gRPC health of the server and of each of its services."""

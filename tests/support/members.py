@@ -100,7 +100,8 @@ class Member(ha_pb2_grpc.MemberServiceServicer):
         self.server = GrpcServer(listen=f"127.0.0.1:{port}", tls=tls, cluster=CLUSTER, policy=POLICY)
         self.server.add(ha_pb2_grpc.add_MemberServiceServicer_to_server, self, "confapi.ha.v1.MemberService")
         add(self.server, self)
-        self.endpoint = await self.server.start()
+        self.endpoint = self.server.bind()
+        await self.server.start()
 
     async def stop(self) -> None:
         """End at once: its connections break."""

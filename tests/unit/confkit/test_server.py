@@ -41,7 +41,8 @@ async def server(authority):
     roles = frozenset({"administrator", "solution-control"})
     server = GrpcServer(listen="127.0.0.1:0", tls=tls, cluster="demo", policy={STATUS: roles, SWITCH: roles})
     server.add(ha_pb2_grpc.add_MemberServiceServicer_to_server, _Members(), "confapi.ha.v1.MemberService")
-    server.endpoint = await server.start()
+    server.endpoint = server.bind()
+    await server.start()
     yield server
     await server.stop(0)
 
@@ -133,4 +134,4 @@ async def test_a_port_in_use_is_named_with_the_cure(authority):
         tls = authority.issue("confserv", "confserv-1", cluster="demo")
         server = GrpcServer(listen=f"127.0.0.1:{port}", tls=tls, cluster="demo", policy={})
         with pytest.raises(BindError, match=f"cannot listen on 127.0.0.1:{port}: the port is in use"):
-            await server.start()
+            server.bind()
