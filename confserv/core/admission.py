@@ -1,8 +1,8 @@
 """Whether an application may have a session: one table of questions, asked in order, the first "no" answers.
 
-Why it exists: who may connect is the heart of the startup stages (B-11), of applications' licenses (B-16) and of
-certificates' roles, and must read as one page. Whether a session under the same name is open is asked later, in
-`sessions.py`.
+Why it exists: who may connect is the heart of the startup stages (B-11), of applications' licenses (B-16) and
+of certificates' roles, and must read as one page. Whether a session under the same name is open is asked
+later, in `sessions.py`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ Verdict = ApplicationFacts | Refused
 def admit(applicant: Applicant, circumstances: Circumstances) -> Verdict:
     """Grant with the application's facts, or refuse with the first reason that applies (B-11, B-13, B-16).
 
-    The stage is asked before the object, so that an application installed too early is told to wait, not to leave.
+    The stage is asked before the object, so that an application installed too early is told to wait, not to
+    leave.
     """
     for question in _QUESTIONS:
         refused = question(applicant, circumstances)

@@ -1,7 +1,8 @@
 """What kinds of application there are, and what is fixed for each kind.
 
-Why it exists: admission, sessions and the startup stage ask the same few questions of a type. The numbers are those
-of the wire, so that an adapter only converts. It does not say whether an application exists; objects do.
+Why it exists: admission, sessions and the startup stage ask the same few questions of a type. The numbers are
+those of the wire, so that an adapter only converts. It does not say whether an application exists; objects
+do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The bond between the License Reporting Manager and the primary: what is logged when, and when the stage moves.
+"""The bond between the License Reporting Manager and the primary: what is logged when, and when the stage
+moves.
 
-Why it exists: B-20 to B-24 are a dozen small rules about one number, and each is somebody's alarm. A pure `step`:
-state and event in, state and effects out. The texts of the events stand in the catalogue. Guards and timeouts count
-seconds of CLOCK_BOOTTIME (`now_s`); how long an LRM has been away survives restarts, so it is wall time (`now_ms`).
-It does not promise that the stage is committed: it asks for it, and waits to be told.
+Why it exists: B-20 to B-24 are a dozen small rules about one number, and each is somebody's alarm. A pure
+`step`: state and event in, state and effects out. The texts of the events stand in the catalogue. Guards and
+timeouts count seconds of CLOCK_BOOTTIME (`now_s`); how long an LRM has been away survives restarts, so it is
+wall time (`now_ms`). It does not promise that the stage is committed: it asks for it, and waits to be told.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Compliance: one state that everything shows alike, and the log events that go with its changes.
 
-Why it exists: what is wrong, when it is said, how often, and what ends it (B-30, B-32, B-33) is one small machine
-over facts that others gather. `assess` is the state; `step` says what the primary logs. What is raised and not yet
-cleared is kept in the database (`Announced`), so that the next primary clears what this one has raised. Repetition
-counts seconds of CLOCK_BOOTTIME (`now_s`), calendars and absences wall time (`now_ms`).
+Why it exists: what is wrong, when it is said, how often, and what ends it (B-30, B-32, B-33) is one small
+machine over facts that others gather. `assess` is the state; `step` says what the primary logs. What is
+raised and not yet cleared is kept in the database (`Announced`), so that the next primary clears what this
+one has raised. Repetition counts seconds of CLOCK_BOOTTIME (`now_s`), calendars and absences wall time
+(`now_ms`).
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _RANKS = {compliance: rank for rank, compliance in enumerate(Compliance)}
 
 @dataclass(frozen=True, slots=True)
 class ComplianceRules:
-    """Settings: `license-log-interval` and `lrm-absence-warning` in seconds, days before expiry at which to warn,
-    and how far in seconds a clock may be behind the time on record (B-24, B-30, B-32).
+    """Settings: `license-log-interval` and `lrm-absence-warning` in seconds, days before expiry at which to
+    warn, and how far in seconds a clock may be behind the time on record (B-24, B-30, B-32).
     """
 
     log_interval_s: float = 60.0
@@ -90,7 +91,8 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What primaries have logged so far, kept in the database: the last revision, and the events not yet cleared."""
+    """What primaries have logged so far, kept in the database: the last revision, and the events not yet
+    cleared."""
 
     revision: int = 0
     raised: frozenset[str] = frozenset()

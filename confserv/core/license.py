@@ -1,8 +1,10 @@
-"""What the stored license means to a Configuration Server: may it start, may a new text replace it, what is in it.
+"""What the stored license means to a Configuration Server: may it start, may a new text replace it, what is
+in it.
 
-Why it exists: the same judgements are made by the upload from the command line, by the upload through the primary,
-by a start and by the monitor, and must agree. Syntax, signatures and dates are `confkit.license`'s. Time is an aware
-`datetime`. It does not promise that a text is genuine at a later date: keys are revoked, so the monitor asks again.
+Why it exists: the same judgements are made by the upload from the command line, by the upload through the
+primary, by a start and by the monitor, and must agree. Syntax, signatures and dates are `confkit.license`'s.
+Time is an aware `datetime`. It does not promise that a text is genuine at a later date: keys are revoked, so
+the monitor asks again.
 """
 
 from __future__ import annotations

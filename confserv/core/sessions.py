@@ -1,8 +1,9 @@
 """Open sessions, who holds them and until when: what may be opened, what has run out.
 
-Why it exists: a server application holds one session at a time under its name (B-17), and a session is kept in the
-database before it is granted, so that opening has two halves: `judge` and `granted`. Times are seconds of
-CLOCK_BOOTTIME, given by the caller. What it does not promise: that the database agrees; whoever runs it stores first.
+Why it exists: a server application holds one session at a time under its name (B-17), and a session is kept
+in the database before it is granted, so that opening has two halves: `judge` and `granted`. Times are seconds
+of CLOCK_BOOTTIME, given by the caller. What it does not promise: that the database agrees; whoever runs it
+stores first.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Judgement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The answer of `judge`: `other` is the session that stands in the way, `replaces` those that have run out."""
+    """The answer of `judge`: `other` is the session that stands in the way, `replaces` those that have run
+    out."""
 
     judgement: Judgement
     other: Session | None = None

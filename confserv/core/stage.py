@@ -1,7 +1,7 @@
 """The startup stage: has a License Reporting Manager ever been seen by this deployment?
 
-The stage is a row in the Configuration Database, so that a restart keeps it and every peer sees it. It does not
-say whether an LRM is bound now; `binding.py` does.
+The stage is a row in the Configuration Database, so that a restart keeps it and every peer sees it. It does
+not say whether an LRM is bound now; `binding.py` does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The running parts of a Configuration Server: each owns some state, asks the cores, and calls the ports."""
