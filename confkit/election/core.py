@@ -140,9 +140,9 @@ class ElectionCore:
         """Give the token under which this member is primary at `now_s`; None when it is not, or cannot know.
         B-50.
         """
-        m = self._m
-        if m.phase in SERVES and m.tenure is not None and now_s < m.guard_s():
-            return m.tenure.epoch
+        m, held = self._m, self._m.tenure  # read once: other threads may ask
+        if m.phase in SERVES and held is not None and now_s < m.guard_of(held):
+            return held.epoch
         return None
 
     def deadline_s(self, now_s: float) -> float:

@@ -266,12 +266,14 @@ class Machine:
         return guard_until_s(sent_s=self.renewed_s, granted_ttl_s=self.granted_ttl_s)
 
     def guard_s(self) -> float:
-        """Give the time until which this member may act as primary: lease *and* leader key confirmed not too
-        long ago.
-        """
-        if self.lease is None or self.tenure is None:
+        """Give the time until which this member may act as primary."""
+        return LONG_AGO if self.tenure is None else self.guard_of(self.tenure)
+
+    def guard_of(self, held: Tenure) -> float:
+        """Give the guard of a tenure: its lease *and* its key must have been confirmed not too long ago."""
+        if self.lease is None:
             return LONG_AGO
-        sent_s = min(self.renewed_s, self.tenure.seen_s)
+        sent_s = min(self.renewed_s, held.seen_s)
         return guard_until_s(sent_s=sent_s, granted_ttl_s=self.granted_ttl_s)
 
     def own_record(self, *, generation: int, identity: EtcdIdentity) -> LeaderRecord:
