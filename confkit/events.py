@@ -118,6 +118,14 @@ _CATALOGUE: Final = (
     EventSpec("00-25011", STANDARD, INFO, "Role is now backup: {detail}"),
     EventSpec("00-25012", STANDARD, ERROR, "Switchover refused: license lacks ha_redundancy", "21-25110"),
     EventSpec("00-25013", STANDARD, ERROR, "Fenced: another server holds a higher token than {token}"),
+    EventSpec("00-25014", STANDARD, WARNING, "Suspended: {detail}", "00-25015"),
+    EventSpec("00-25015", STANDARD, INFO, "Goes on as primary, token {token}"),
+    EventSpec("00-25016", STANDARD, ERROR, "Does not take the role of primary: {detail}", "00-25010"),
+    EventSpec("00-25017", ALARM, WARNING, "etcd identity changed, generation raised: {detail}"),
+    EventSpec("00-25018", ALARM, ERROR, "etcd identity changed too soon: {detail}"),
+    EventSpec("00-25019", ALARM, ERROR, "Database went back: {detail}"),
+    EventSpec("00-25020", ALARM, WARNING, "Role changes too often: {detail}", "00-25021"),
+    EventSpec("00-25021", STANDARD, INFO, "Role is stable again"),
 )
 
 EVENTS: Final[Mapping[str, EventSpec]] = {spec.number: spec for spec in _CATALOGUE}
