@@ -67,6 +67,9 @@ chaos: setup ## long fault runs on real processes; ROUNDS=n SEED=s
 sim: setup ## long simulated fault runs; SEEDS=n
 	@$(BIN)/python -m tests.sim $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
 
+docs: setup ## pages that are made from code
+	@$(BIN)/python docs/generate.py
+
 lock: ## resolve requirements.lock anew (needs uv on PATH)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra cluster --extra dev --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
