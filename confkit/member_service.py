@@ -113,7 +113,7 @@ class MemberService(ha_pb2_grpc.MemberServiceServicer):
         own = self._own()
         leader = self._leadership.primary()
         others = [member for member in self._leadership.members() if member.instance != own.instance]
-        members = self._messages([own, *others])
+        members = member_messages(self._component, [own, *others])
         return ha_pb2.GetStatusResponse(
             cluster=self._cluster,
             self=next(member for member in members if member.instance == own.instance),
@@ -178,28 +178,31 @@ class MemberService(ha_pb2_grpc.MemberServiceServicer):
                     result=outcome.result.value,
                 )
 
-    def _messages(self, members: Iterable[Member]) -> list[ha_pb2.Member]:
-        members = sorted(members, key=lambda member: member.instance)
-        highest = max(member.state.applied_revision for member in members)
-        return [self._message(member, highest) for member in members]
 
-    def _message(self, member: Member, highest: int) -> ha_pb2.Member:
-        facts, state = member.facts, member.state
-        return ha_pb2.Member(
-            component=self._component,
-            instance=facts.instance,
-            role=_ROLES[member.role],
-            endpoints=facts.endpoints,
-            applied_revision=state.applied_revision,
-            lag_revisions=highest - state.applied_revision,
-            version=facts.version,
-            promotable=state.promotable,
-            not_promotable_reason=state.extra.get("not_promotable", ""),
-            process=ha_pb2.ProcessIdentity(
-                host=facts.host,
-                boot_id=facts.boot_id,
-                pid=facts.pid,
-                start_time_ticks=facts.process_start_ticks,
-            ),
-            lease_id=member.lease,
-        )
+def member_messages(component: str, members: Iterable[Member]) -> list[ha_pb2.Member]:
+    """Members on the wire, by name, each with how far it is behind the most advanced one."""
+    members = sorted(members, key=lambda member: member.instance)
+    highest = max((member.state.applied_revision for member in members), default=0)
+    return [_member_message(component, member, highest) for member in members]
+
+
+def _member_message(component: str, member: Member, highest: int) -> ha_pb2.Member:
+    facts, state = member.facts, member.state
+    return ha_pb2.Member(
+        component=component,
+        instance=facts.instance,
+        role=_ROLES[member.role],
+        endpoints=facts.endpoints,
+        applied_revision=state.applied_revision,
+        lag_revisions=highest - state.applied_revision,
+        version=facts.version,
+        promotable=state.promotable,
+        not_promotable_reason=state.extra.get("not_promotable", ""),
+        process=ha_pb2.ProcessIdentity(
+            host=facts.host,
+            boot_id=facts.boot_id,
+            pid=facts.pid,
+            start_time_ticks=facts.process_start_ticks,
+        ),
+        lease_id=member.lease,
+    )
