@@ -116,12 +116,19 @@ class Sessions:
         for session in stored:
             self.granted(session, now_s=now_s)
 
+    def extend(self, *, now_s: float) -> None:
+        """Give every session a full lease: nobody could keep one while the primary was suspended."""
+        self._held = {
+            session_id: replace(held, until_s=now_s + self._lease_ttl_s)
+            for session_id, held in self._held.items()
+        }
+
     def judge(self, asked: Session, *, now_s: float) -> Opening:
         """Say what opening `asked` comes to at `now_s` (B-17)."""
         known = self._held.get(asked.session_id)
         if known is not None and _identity(known.session) != _identity(asked):
             return Opening(Judgement.FOREIGN, known.session)
-        if known is not None and known.session == replace(asked, opened_ms=known.session.opened_ms):
+        if known is not None and _as_before(asked, known.session) == known.session:
             return Opening(Judgement.RESTORE)
         others = [self._held[one] for one in self._by_application.get(asked.application, ())]
         replaced = tuple(one.session.session_id for one in others if self._gives_way(one, asked, now_s=now_s))
@@ -172,6 +179,11 @@ class Sessions:
     @staticmethod
     def _gives_way(held: Held, asked: Session, *, now_s: float) -> bool:
         return held.session.session_id == asked.session_id or held.until_s <= now_s
+
+
+def _as_before(asked: Session, known: Session) -> Session:
+    # a client that reconnects comes from another port at another time, and is the same
+    return replace(asked, opened_ms=known.opened_ms, peer=known.peer)
 
 
 def _identity(session: Session) -> tuple[str, str, ApplicationType]:

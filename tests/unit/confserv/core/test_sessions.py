@@ -56,7 +56,7 @@ CLIENT = session(application_type=ApplicationType.GENERIC_CLIENT)
         ),
         pytest.param(
             session(),
-            replace(session(), opened_ms=2000),
+            replace(session(), opened_ms=2000, peer="ipv4:127.0.0.1:6"),
             5,
             Opening(Judgement.RESTORE),
             id="restores the same session under its id",
@@ -126,3 +126,9 @@ def test_a_promotion_gives_every_stored_session_a_full_lease(sessions: Sessions)
     assert [SECOND, THIRD] == [one.session_id for one in sessions]
     assert () == sessions.run_out(now_s=109.9)
     assert (SECOND, THIRD) == sessions.run_out(now_s=110)
+
+
+def test_a_suspension_costs_no_session(sessions: Sessions) -> None:
+    # B-17
+    sessions.extend(now_s=30)
+    assert () == sessions.run_out(now_s=39.9)
