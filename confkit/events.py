@@ -96,6 +96,24 @@ _CATALOGUE: Final = (
         "43-25032", STANDARD, ERROR, "Switchover of {client} refused: license lacks ha_redundancy", "21-25110"
     ),
     EventSpec("43-25033", STANDARD, ERROR, "Switchover of {client} failed: {detail}"),
+    # 66: License Reporting Manager
+    EventSpec("66-25200", STANDARD, INFO, "Bound to Configuration Server under token {token}"),
+    EventSpec("66-25201", STANDARD, WARNING, "Bond with Configuration Server lost: {detail}", "66-25200"),
+    EventSpec("66-25202", STANDARD, INFO, "Entitlement built from license revision {license_revision}"),
+    EventSpec(
+        "66-25203",
+        STANDARD,
+        WARNING,
+        "License copy differs: ours is {ours}, the server has {server}",
+        "66-25202",
+    ),
+    EventSpec("66-25204", STANDARD, ERROR, "License cannot be used: {detail}", "66-25202"),
+    EventSpec(
+        "66-25210", STANDARD, WARNING, "Process {pid} of {client} keeps the usage store: asked to end it"
+    ),
+    EventSpec("66-25211", STANDARD, WARNING, "Usage store is kept by another process: {detail}"),
+    EventSpec("66-25212", STANDARD, ERROR, "Usage store did not take a write: {detail}"),
+    EventSpec("66-25213", ALARM, ERROR, "Usage store is lost to this server: {detail}"),
     # 68: Local Control Agent
     EventSpec("68-25010", STANDARD, INFO, "Process {pid} of {client} is watched"),
     EventSpec("68-25011", STANDARD, WARNING, "Process {pid} of {client} has exited: {detail}"),

@@ -1,0 +1,1 @@
+"""What joins the decisions of the License Reporting Manager to its ports, in an event loop."""
