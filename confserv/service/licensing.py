@@ -118,6 +118,15 @@ class Licensing:
             else:
                 await changed.wait()
 
+    async def revision(self, revision: int | None = None) -> CheckedLicense | None:
+        """Read one revision, the current one by default, and verify it. Raises StoreUnreachable."""
+        stored = await self._store.license_revision(revision)
+        return None if stored is None else check_stored(stored, trust=self._trust, now=self.now())
+
+    async def revisions(self) -> tuple[StoredLicense, ...]:
+        """Read all revisions without their texts, newest first. Raises StoreUnreachable."""
+        return await self._store.license_revisions()
+
     # --- duties
 
     async def load(self, upload: Upload) -> Loaded:

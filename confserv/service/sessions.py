@@ -96,8 +96,9 @@ class SessionKeeper:
         """Whether the certificate of that name has a session open."""
         return self._sessions.has_certificate(certificate)
 
-    def all(self) -> tuple[Session, ...]:
-        """Give the open sessions, by application."""
+    async def listed(self) -> tuple[Session, ...]:
+        """Give the open sessions, by application. Raises NotPrimaryError."""
+        await self._gate.passage()
         return tuple(self._sessions)
 
     async def open(self, request: OpenRequest) -> tuple[Session, Tenure]:
