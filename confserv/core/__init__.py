@@ -1,0 +1,1 @@
+"""What the Configuration Server decides: pure, without IO, clock, randomness or protobuf."""

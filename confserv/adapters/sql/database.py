@@ -1,7 +1,7 @@
 """Opens the Configuration Database, and makes its schema when it is empty.
 
-What every store needs of a database (engines, timeouts, TLS) is `confkit.database`; here is what only this one has: its
-schema, and the rows that it begins with.
+What every store needs of a database (engines, timeouts, TLS) is `confkit.database`; here is what only this
+one has: its schema, and the rows that it begins with.
 """
 
 from __future__ import annotations
