@@ -93,6 +93,7 @@ def on_view(m: Machine, view: View, now_s: float) -> None:
         m.move(Phase.RAISING_GENERATION)
         m.emit(RaiseGeneration(m.next_call(), m.row, view.identity, view.revision))
     else:
+        m.basis = view
         m.move(Phase.ASKING)
         m.emit(AskPermission(m.next_call(), m.row, view))
 
@@ -124,7 +125,7 @@ def on_permission(m: Machine, event: PermissionGiven, now_s: float) -> None:
     """Go for the key; without permission a key found in our own name is given up."""
     if event.call != m.call or m.phase is not Phase.ASKING:
         return
-    view = m.view
+    view = m.basis
     assert view is not None
     assert view.identity is not None
     permission = event.permission if event.permission.refusal else _unless_paused(m, view)
@@ -149,7 +150,7 @@ def _unless_paused(m: Machine, view: View) -> Permission:
 def _refuse(m: Machine, permission: Permission, now_s: float) -> None:
     notice = Notice.WENT_BACK if permission.refusal is Refusal.WENT_BACK else Notice.REFUSED
     _announce_once(m, notice, permission.detail)
-    leader = m.view.leader if m.view else None
+    leader = m.basis.leader if m.basis else None
     if leader is not None:
         m.cool_down(now_s)
         m.given_up = max(m.given_up, leader.epoch)

@@ -185,6 +185,9 @@ class Machine:
         self.settled = False
         # candidacy
         self.row: FenceRow | None = None
+        self.basis: View | None = (
+            None  # etcd as read after the row; later reads do not count for this attempt
+        )
         self.call = 0
         self.not_before_s = LONG_AGO
         self.failures = 0
