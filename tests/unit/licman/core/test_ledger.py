@@ -385,4 +385,4 @@ class CheckingOut(RuleBasedStateMachine):
 
 
 TestCheckingOut = CheckingOut.TestCase
-TestCheckingOut.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCheckingOut.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
