@@ -65,6 +65,10 @@ class Gate:
         self._tenure, self._suspended = None, False
         self._tell()
 
+    def look(self) -> None:
+        """Let those that wait ask the election again: call it when the election has changed."""
+        self._tell()
+
     def holds(self, tenure: Tenure) -> bool:
         """Whether the gate is still the one that was passed under `tenure`, open or suspended."""
         return self._tenure == tenure

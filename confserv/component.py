@@ -1,0 +1,427 @@
+"""The Configuration Server as a component of the election: promotion in the order of `ha.md`, and its opposite.
+
+Raise the token; in snapshots begun after that, read the change log's tail, stage, license and sessions; only then
+open. Nothing is served before the last step. What it does not promise: that the election hears of a refused write at
+once; the gate is closed at once all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from confclient.errors import ConfservError, LicenseRequiredError
+
+from confkit.clock import Clock
+from confkit.election.messages import Announce, Notice
+from confkit.election.ports import StoreUnreachable
+from confkit.election.types import (
+    Confirmation,
+    Epoch,
+    EtcdIdentity,
+    GenerationRaise,
+    Grounds,
+    History,
+    LeaderRecord,
+    Member,
+    MemberState,
+    Permission,
+    ProcessFacts,
+    Promotion,
+    PromotionResult,
+    Refusal,
+    View,
+)
+from confkit.events import EventLog
+from confkit.fence import FenceCheck, FenceRow, RaiseCheck, may_take_role
+from confkit.fence_sql import Raise
+from confserv.service.bindings import LrmBindings
+from confserv.service.gate import Gate
+from confserv.service.licensing import Licensing
+from confserv.service.sessions import SessionKeeper
+from confserv.state_ports import (
+    DeploymentChange,
+    DeploymentStore,
+    Fenced,
+    SessionStore,
+    Tenure,
+)
+
+HA_FEATURE = "ha_redundancy"
+_FOLLOW_S = 1.0
+
+
+class WentBack(Exception):
+    """The database lacks what somebody has seen (21-25126); the message says what."""
+
+
+class Configuration(Protocol):
+    """The objects and their change log, as far as a change of role concerns them."""
+
+    def history(self) -> History | None:
+        """How far memory has come, None before anything was read."""
+
+    async def open(self, tenure: Tenure, *, known: tuple[History, ...]) -> None:
+        """Read the tail of the log, and admit writes under `tenure`.
+
+        `known` is what etcd and other members say the log must hold. Raises WentBack, StoreUnreachable.
+        """
+
+    async def suspend(self) -> None:
+        """Admit no write; those that come wait."""
+
+    async def resume(self) -> None:
+        """Admit writes again, those that waited first."""
+
+    async def drain(self) -> None:
+        """Admit no write, and return once the commit in flight has ended."""
+
+    async def close(self) -> None:
+        """End the tenure: answer what waits, end streams, and follow the log again."""
+
+
+class Fence(Protocol):
+    """The fence row; every call raises StoreUnreachable."""
+
+    async def read(self) -> FenceRow | None:
+        """Read the row."""
+
+    async def raise_token(
+        self, epoch: Epoch, grounds: Grounds, *, facts: ProcessFacts, history_id: str, now: datetime
+    ) -> Raise:
+        """Put a token into the row, if it is greater and the license allows it (B-40)."""
+
+    async def raise_generation(
+        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int, now_ms: int
+    ) -> GenerationRaise:
+        """Record a rebuilt etcd, compared on the whole row."""
+
+    async def check(self, tenure: Tenure) -> FenceCheck:
+        """Say whether the row holds a tenure."""
+
+
+class StateStore(DeploymentStore, SessionStore, Protocol):
+    """What a promotion reads besides the log."""
+
+
+class Successors(Protocol):
+    """The other members of the pair."""
+
+    async def is_ready(self, member: Member, *, timeout_s: float) -> bool:
+        """Ask a member itself whether it would promote itself now."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the component switches on and off."""
+
+    gate: Gate
+    configuration: Configuration
+    sessions: SessionKeeper
+    bindings: LrmBindings
+    licensing: Licensing
+    fence: Fence
+    state: StateStore
+    successors: Successors
+
+
+class ConfigurationServer:
+    """Implements `confkit.elected.ElectedComponent`.
+
+    `facts` tells who this process is, once the address is bound; `ended` is called when the process must end, with
+    the reason (21-25126: an operator decides).
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        facts: Callable[[], ProcessFacts],
+        events: EventLog,
+        clock: Clock,
+        trust_sha256: str,
+        take_over: bool,
+        ended: Callable[[str], None],
+    ) -> None:
+        """Begin as a follower."""
+        self._parts = parts
+        self._facts = facts
+        self._events = events
+        self._clock = clock
+        self._trust = trust_sha256
+        self._take_over = take_over
+        self._ended = ended
+        self._tenure: Tenure | None = None
+        self._went_back = ""
+        self._refused_under: int | None = None
+
+    # --- Component
+
+    async def read_fence(self) -> FenceRow | None:
+        """Read the fence row."""
+        return await self._parts.fence.read()
+
+    def may_campaign(self, row: FenceRow | None, view: View) -> Permission:
+        """B-40, database known reachable, memory filled, history not gone back."""
+        if self._went_back:
+            return Permission(Refusal.WENT_BACK, self._went_back)
+        if not self._parts.licensing.reachable:
+            return Permission(Refusal.DATABASE_UNREACHABLE, "the Configuration Database does not answer")
+        if self._parts.configuration.history() is None:
+            return Permission(Refusal.NOT_READY, "the configuration is not read yet")
+        allowed = may_take_role(
+            row,
+            instance=self._facts().instance,
+            ha_licensed=self._parts.licensing.has_ha(),
+            take_over=self._take_over,
+        )
+        if not allowed.allowed:
+            self._log_refusal(allowed.detail)
+        return allowed
+
+    async def raise_generation(
+        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int
+    ) -> GenerationRaise:
+        """Record a rebuilt etcd."""
+        try:
+            return await self._parts.fence.raise_generation(
+                expected, identity=identity, revision=revision, now_ms=self._clock.wall_ms()
+            )
+        except StoreUnreachable:
+            return GenerationRaise.UNREACHABLE
+
+    async def promote(self, epoch: Epoch, grounds: Grounds) -> Promotion:
+        """Raise the fence row, catch up in snapshots begun after that, open (`ha.md`, Fencing in the database)."""
+        try:
+            raised = await self._parts.fence.raise_token(
+                epoch,
+                grounds,
+                facts=self._facts(),
+                history_id=str(uuid.uuid4()),
+                now=datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC),
+            )
+            refused = self._refused_raise(raised, epoch)
+            if refused is not None:
+                return refused
+            assert raised.row is not None, "a raised row is there"
+            if raised.was_failsafe:
+                await asyncio.sleep(grounds.granted_ttl_s * (1 / 3 + 0.1) + 0.1)
+            await self._open(Tenure(epoch, raised.row.history_id), grounds)
+        except StoreUnreachable as error:
+            return Promotion(PromotionResult.UNREACHABLE, str(error))
+        except WentBack as error:
+            self._went_back = str(error)
+            return Promotion(PromotionResult.WENT_BACK, str(error))
+        return Promotion.opened()
+
+    async def suspend(self, reason: str) -> None:
+        """Admit no write and no current read: they wait."""
+        self._parts.gate.suspend()
+        await self._parts.configuration.suspend()
+
+    async def confirm(self, epoch: Epoch) -> Confirmation:
+        """Ask the fence row whether this tenure still holds."""
+        if self._tenure is None or self._tenure.epoch != epoch:
+            return Confirmation.FENCED
+        try:
+            check = await self._parts.fence.check(self._tenure)
+        except StoreUnreachable:
+            return Confirmation.UNREACHABLE
+        return _CONFIRMATIONS[check]
+
+    async def resume(self, epoch: Epoch) -> None:
+        """Serve again what waited."""
+        if self._tenure is None or self._tenure.epoch != epoch:
+            return
+        self._parts.sessions.resumed()
+        await self._parts.configuration.resume()
+        self._parts.gate.open(self._tenure)
+
+    async def prepare_handover(self, successor: Member, timeout_s: float) -> bool:
+        """Ask the successor, stop admitting, finish the commit in flight (B-40, B-53)."""
+        if not self._parts.licensing.has_ha():
+            self._log_refusal(f"{successor.instance} may not take over")
+            return False
+        try:
+            async with asyncio.timeout(timeout_s):
+                if not await self._parts.successors.is_ready(successor, timeout_s=timeout_s):
+                    return False
+                self._parts.gate.suspend()
+                await self._parts.configuration.drain()
+        except TimeoutError:
+            return False
+        return True
+
+    async def demote(self, reason: str, successor: LeaderRecord | None) -> None:
+        """Stop being primary: whoever waits is sent to the successor."""
+        self._tenure = None
+        self._parts.gate.close()
+        self._parts.bindings.demoted()
+        self._parts.licensing.demoted()
+        self._parts.sessions.demoted()
+        await self._parts.configuration.close()
+
+    def member(self) -> MemberState:
+        """Say how this server stands."""
+        history = self._parts.configuration.history()
+        reachable = self._parts.licensing.reachable
+        why_not = self._why_not(history)
+        return MemberState(
+            applied_revision=0 if history is None else history.revision,
+            promotable=not why_not,
+            database_reachable=reachable,
+            history=history,
+            extra={"trust": self._trust, "not_promotable": why_not},
+        )
+
+    # --- Served
+
+    def attributes(self) -> Mapping[str, str]:
+        """Stage, compliance and LRM, as every display shows them (B-24, B-33)."""
+        bindings, licensing = self._parts.bindings, self._parts.licensing
+        current = licensing.current
+        return {
+            "stage": bindings.stage.value,
+            "compliance": licensing.assessment().compliance.value,
+            "lrm": ",".join(bindings.instances),
+            "lrm_away_since_ms": str(bindings.away_since_ms),
+            "license_revision": "0" if current is None else str(current.stored.revision),
+            "trust": self._trust,
+        }
+
+    def refuse_switchover(self) -> ConfservError | None:
+        """B-40: without the HA feature no planned switchover either, and the log says why."""
+        if self._parts.licensing.has_ha():
+            return None
+        self._events.emit("21-25123", detail="a planned switchover was asked for")
+        return LicenseRequiredError(
+            f"the license lacks {HA_FEATURE}: load one that has it, or take over by hand with --take-over",
+            feature=HA_FEATURE,
+        )
+
+    async def run(self) -> None:
+        """Show what the database says of the deployment while another server is primary, for ever (B-10)."""
+        while True:
+            if self._parts.gate.is_closed:
+                await self._follow()
+            await asyncio.sleep(_FOLLOW_S)
+
+    # --- what others tell it
+
+    def fenced(self, fenced: Fenced) -> None:
+        """A write was refused by the fence row: stop at once; the election finds out by itself (B-50)."""
+        if self._parts.gate.is_closed:
+            return
+        self._parts.gate.close()
+        if fenced.check is FenceCheck.WENT_BACK:
+            self._went_back = "the fence row has another history id: the database was restored"
+            self._events.emit("21-25126", detail=self._went_back)
+            self._ended(self._went_back)
+            return
+        token = self._tenure.epoch if self._tenure else "none"
+        self._events.emit("21-25122", token=token, held="unknown")
+
+    def announce(self, notice: Announce) -> None:
+        """Log what the election says (21-25120 to 21-25128)."""
+        detail, epoch = notice.detail or "elected", notice.epoch
+        match notice.notice:
+            case Notice.BECAME_PRIMARY:
+                self._events.emit("21-25120", token=epoch, detail=detail)
+            case Notice.BECAME_BACKUP:
+                self._events.emit("21-25121", token=epoch or "none", detail=detail)
+            case Notice.FENCED:
+                own = self._tenure.epoch if self._tenure else "none"
+                self._events.emit("21-25122", token=own, held=epoch or "unknown", detail=detail)
+            case Notice.GENERATION_RAISED:
+                self._events.emit("21-25125", generation="the next one", detail=detail)
+            case Notice.GENERATION_TOO_SOON:
+                self._events.emit("21-25125", generation="none: an operator decides", detail=detail)
+            case Notice.WENT_BACK:
+                self._events.emit("21-25126", detail=detail)
+            case Notice.FLAPPING:
+                self._events.emit("21-25127", changes=detail.split(" ")[0], window_s=detail.split(" ")[-2])
+            case Notice.FLAPPING_OVER:
+                self._events.emit("21-25128")
+            case _:
+                return
+
+    async def _follow(self) -> None:
+        try:
+            deployment = await self._parts.state.deployment()
+        except StoreUnreachable:
+            return
+        self._parts.bindings.followed(deployment)
+        self._parts.licensing.followed(deployment)
+
+    async def _open(self, tenure: Tenure, grounds: Grounds) -> None:
+        parts = self._parts
+        known = tuple(
+            history
+            for history in (grounds.view.history, *(one.state.history for one in grounds.view.members))
+            if history is not None
+        )
+        deployment, sessions, _ = await asyncio.gather(
+            parts.state.deployment(), parts.state.sessions(), parts.licensing.refresh()
+        )
+        await parts.configuration.open(tenure, known=known)
+        if deployment.new_deployment:
+            await self._served(tenure)
+        self._tenure = tenure
+        parts.sessions.promoted(sessions)
+        parts.gate.open(tenure)
+        parts.bindings.promoted(tenure, deployment)
+        parts.licensing.promoted(tenure, deployment)
+
+    async def _served(self, tenure: Tenure) -> None:
+        try:
+            await self._parts.state.change_deployment(
+                tenure, DeploymentChange(served_ms=self._clock.wall_ms())
+            )
+        except Fenced as fenced:
+            raise StoreUnreachable(f"fenced while opening: {fenced}") from None
+
+    def _refused_raise(self, raised: Raise, epoch: Epoch) -> Promotion | None:
+        if raised.raised or self._is_ours(raised.row, epoch):
+            return None
+        if raised.check is RaiseCheck.FENCED:
+            return Promotion(PromotionResult.FENCED, held=raised.row.token if raised.row else None)
+        if raised.check is RaiseCheck.MUST_WAIT:
+            assert raised.row is not None, "a row says how long"
+            return Promotion(PromotionResult.MUST_WAIT, wait_s=raised.row.granted_ttl_s)
+        self._log_refusal(raised.permission.detail)
+        return Promotion(PromotionResult.NOT_ALLOWED, raised.permission.detail)
+
+    def _is_ours(self, row: FenceRow | None, epoch: Epoch) -> bool:
+        # a promotion that raised the row and then lost the database is asked again under the same token
+        facts = self._facts()
+        return (
+            row is not None
+            and row.token == epoch
+            and (row.instance, row.boot_id, row.pid, row.process_start_ticks)
+            == (facts.instance, facts.boot_id, facts.pid, facts.process_start_ticks)
+        )
+
+    def _why_not(self, history: History | None) -> str:
+        if self._went_back:
+            return self._went_back
+        if not self._parts.licensing.reachable:
+            return "the Configuration Database does not answer"
+        return "the configuration is not read yet" if history is None else ""
+
+    def _log_refusal(self, detail: str) -> None:
+        current = self._parts.licensing.current
+        revision = 0 if current is None else current.stored.revision
+        if self._refused_under != revision:
+            self._refused_under = revision
+            self._events.emit("21-25123", detail=detail, license_revision=revision)
+
+
+_CONFIRMATIONS = {
+    FenceCheck.HOLDS: Confirmation.HOLDS,
+    FenceCheck.FENCED: Confirmation.FENCED,
+    FenceCheck.WENT_BACK: Confirmation.WENT_BACK,
+}
