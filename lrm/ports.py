@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from confkit.election.types import History
+from confkit.election.types import Epoch, History
 from confkit.fence import FenceCheck, FenceRow
 from lrm.core.entitlement import Entitlement, EntitlementRevision
 from lrm.core.ingest import Batch, BatchResult
@@ -93,3 +93,13 @@ class FormerHolder(Protocol):
     async def end(self, row: FenceRow, *, reason: str) -> bool:
         """Have exactly that process killed by the agent of its host; True when it is gone (`ha.md`,
         Fencing)."""
+
+
+class SeenEpoch(Protocol):
+    """Keeps the highest token of a Configuration Server that was ever seen (`I-7`)."""
+
+    def read(self) -> Epoch | None:
+        """The token on record."""
+
+    def write(self, epoch: Epoch) -> None:
+        """Put a token on record, durably."""

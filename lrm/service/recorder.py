@@ -68,6 +68,7 @@ class Recorder:
     def submit(self, batch: Batch) -> asyncio.Future[Recorded]:
         """Put a batch behind those that wait; the answer comes in the future, in the order of submission."""
         answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_seen)  # a stream that has ended asks no more for its answers
         if self._closed is not None:
             answer.set_exception(self._closed())
         else:
@@ -139,3 +140,8 @@ class Recorder:
         for _, answer in taken:
             if not answer.done():
                 answer.set_exception(error)
+
+
+def _seen(answer: asyncio.Future[Recorded]) -> None:
+    if not answer.cancelled():
+        answer.exception()
