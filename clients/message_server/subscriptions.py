@@ -29,7 +29,7 @@ class LogReader:
         readers: Executor,
         journal: Journal,
         fanout: Fanout,
-        lagged: Callable[[], None] = lambda: None,
+        lagged: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._readers = readers

@@ -1,0 +1,142 @@
+"""Composition root: the only module that names the real adapters of a Message Server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
+
+from confapi.config.v1 import objects_pb2
+from confapi.message.v1 import message_pb2_grpc
+from confclient.errors import ConfservError
+
+from confkit.attachment import Attachment
+from confkit.clock import wall_ms
+from confkit.coordination import etcd_client
+from confkit.database import Database, DatabaseRefused, open_database
+from confkit.elected import ElectedServer, Program
+from confkit.election.etcd import EtcdCoordination
+from confkit.election.ports import StoreUnreachable
+from confkit.events import EventLog
+from confkit.member_service import not_primary
+from confkit.notices import announcer
+from confkit.process import ExitStatus, Shutdown
+from message_server.adapters.sql import SqlLogStore
+from message_server.api import POLICY, SERVICE, LogService
+from message_server.component import MessageServer
+from message_server.fanout import Fanout
+from message_server.journal import Journal, Surroundings
+from message_server.settings import MessageServerSettings
+from message_server.subscriptions import LogReader
+
+COMPONENT = "message-server"
+_READERS = 4
+
+
+def open_log_database(settings: MessageServerSettings) -> Database:
+    """Open the log database that the settings name. Raises DatabaseRefused (exit status 2)."""
+    database = open_database(
+        settings.database,
+        program=COMPONENT,
+        ttl_s=settings.required_etcd().lease_ttl_s,
+        tls=settings.database_tls.files() if settings.database_tls else None,
+    )
+    if settings.several_hosts and database.serves_one_host:
+        raise DatabaseRefused(
+            "database: SQLite serves one host and several_hosts is set; use PostgreSQL for a pair over hosts"
+        )
+    return database
+
+
+async def open_store(database: Database, shutdown: Shutdown) -> SqlLogStore | None:
+    """Open the store, waiting for a database that does not answer yet; None when the process is to end first."""
+    while not shutdown.requested:
+        try:
+            return await asyncio.to_thread(SqlLogStore, database)
+        except StoreUnreachable as error:
+            EventLog(application="", component=COMPONENT).emit("42-25011", detail=error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(shutdown.wait(), 1.0)
+    return None
+
+
+async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_over: bool = False) -> int:
+    """Run a Message Server until `shutdown`; gives the exit status. `take_over` is an operator's order (B-40).
+
+    Raises DatabaseRefused, BindError, CoordinationRefused, TimingImpossible: see their texts.
+    """
+    events = EventLog(application=settings.name, component=COMPONENT)
+    version = importlib.metadata.version("confserv")
+    program = Program(COMPONENT, version, POLICY, take_over=take_over, announce=announcer(events))
+    server = ElectedServer(settings, program)
+    endpoint = server.bind()
+    async with contextlib.AsyncExitStack() as stack:
+        database = open_log_database(settings)
+        stack.callback(database.close)
+        store = await open_store(database, shutdown)
+        if store is None:
+            return ExitStatus.DONE
+        writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        readers = ThreadPoolExecutor(_READERS, thread_name_prefix="log-reader")
+        for pool in (writer, readers):
+            stack.callback(pool.shutdown, wait=False)
+        etcd = etcd_client(settings.required_etcd())
+        stack.push_async_callback(etcd.close)
+        attachment = Attachment(
+            settings,
+            application_type=objects_pb2.APPLICATION_TYPE_MESSAGE_SERVER,
+            version=version,
+            endpoints=(endpoint,),
+            events=events,
+        )
+
+        def refusal() -> ConfservError:
+            return not_primary(server.election.primary(), here=settings.name)
+
+        fanout = Fanout()
+        journal = Journal(
+            store,
+            writer,
+            Surroundings(
+                epoch_now=lambda: server.election.epoch_now(),
+                refusal=refusal,
+                wall_ms=wall_ms,
+                tell=fanout.tell,
+                log=events.emit,
+            ),
+        )
+        component = MessageServer(
+            store=store,
+            writer=writer,
+            journal=journal,
+            fanout=fanout,
+            facts=lambda: server.facts,
+            ha_licensed=lambda: attachment.license.ha_licensed,
+            refusal=refusal,
+            wall_ms=wall_ms,
+            events=events,
+        )
+        server.elect(component, EtcdCoordination(etcd, cluster=settings.cluster, component=COMPONENT))
+        reader = LogReader(
+            store=store,
+            readers=readers,
+            journal=journal,
+            fanout=fanout,
+            lagged=lambda: events.emit("42-25014", client="a subscriber"),
+        )
+        server.add(
+            message_pb2_grpc.add_LogServiceServicer_to_server,
+            LogService(journal=journal, reader=reader),
+            SERVICE,
+        )
+        await stack.enter_async_context(attachment)
+        keeping = asyncio.create_task(journal.run(), name="journal")
+        stack.push_async_callback(_end, keeping)
+        events.emit("00-25000", version=version)
+        return await server.run(shutdown)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
