@@ -12,12 +12,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from confclient.errors import ConfservError, LicenseRequiredError
 
 from confkit.clock import Clock
-from confkit.election.messages import Announce, Notice
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import (
     Confirmation,
@@ -39,80 +37,19 @@ from confkit.election.types import (
 from confkit.events import EventLog
 from confkit.fence import FenceCheck, FenceRow, RaiseCheck, may_take_role
 from confkit.fence_sql import Raise
+from confserv.role_ports import Configuration, Fence, StateStore, Successors, WentBack
 from confserv.service.bindings import LrmBindings
 from confserv.service.gate import Gate
 from confserv.service.licensing import Licensing
 from confserv.service.sessions import SessionKeeper
 from confserv.state_ports import (
     DeploymentChange,
-    DeploymentStore,
     Fenced,
-    SessionStore,
     Tenure,
 )
 
 HA_FEATURE = "ha_redundancy"
 _FOLLOW_S = 1.0
-
-
-class WentBack(Exception):
-    """The database lacks what somebody has seen (21-25126); the message says what."""
-
-
-class Configuration(Protocol):
-    """The objects and their change log, as far as a change of role concerns them."""
-
-    def history(self) -> History | None:
-        """How far memory has come, None before anything was read."""
-
-    async def open(self, tenure: Tenure, *, known: tuple[History, ...]) -> None:
-        """Read the tail of the log, and admit writes under `tenure`.
-
-        `known` is what etcd and other members say the log must hold. Raises WentBack, StoreUnreachable.
-        """
-
-    async def suspend(self) -> None:
-        """Admit no write; those that come wait."""
-
-    async def resume(self) -> None:
-        """Admit writes again, those that waited first."""
-
-    async def drain(self) -> None:
-        """Admit no write, and return once the commit in flight has ended."""
-
-    async def close(self) -> None:
-        """End the tenure: answer what waits, end streams, and follow the log again."""
-
-
-class Fence(Protocol):
-    """The fence row; every call raises StoreUnreachable."""
-
-    async def read(self) -> FenceRow | None:
-        """Read the row."""
-
-    async def raise_token(
-        self, epoch: Epoch, grounds: Grounds, *, facts: ProcessFacts, history_id: str, now: datetime
-    ) -> Raise:
-        """Put a token into the row, if it is greater and the license allows it (B-40)."""
-
-    async def raise_generation(
-        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int, now_ms: int
-    ) -> GenerationRaise:
-        """Record a rebuilt etcd, compared on the whole row."""
-
-    async def check(self, tenure: Tenure) -> FenceCheck:
-        """Say whether the row holds a tenure."""
-
-
-class StateStore(DeploymentStore, SessionStore, Protocol):
-    """What a promotion reads besides the log."""
-
-
-class Successors(Protocol):
-    """The other members of the pair."""
-
-    async def is_ready(self, member: Member, *, timeout_s: float) -> bool:
-        """Ask a member itself whether it would promote itself now."""
 
 
 @dataclass(frozen=True)
@@ -324,30 +261,6 @@ class ConfigurationServer:
             return
         token = self._tenure.epoch if self._tenure else "none"
         self._events.emit("21-25122", token=token, held="unknown")
-
-    def announce(self, notice: Announce) -> None:
-        """Log what the election says (21-25120 to 21-25128)."""
-        detail, epoch = notice.detail or "elected", notice.epoch
-        match notice.notice:
-            case Notice.BECAME_PRIMARY:
-                self._events.emit("21-25120", token=epoch, detail=detail)
-            case Notice.BECAME_BACKUP:
-                self._events.emit("21-25121", token=epoch or "none", detail=detail)
-            case Notice.FENCED:
-                own = self._tenure.epoch if self._tenure else "none"
-                self._events.emit("21-25122", token=own, held=epoch or "unknown", detail=detail)
-            case Notice.GENERATION_RAISED:
-                self._events.emit("21-25125", generation="the next one", detail=detail)
-            case Notice.GENERATION_TOO_SOON:
-                self._events.emit("21-25125", generation="none: an operator decides", detail=detail)
-            case Notice.WENT_BACK:
-                self._events.emit("21-25126", detail=detail)
-            case Notice.FLAPPING:
-                self._events.emit("21-25127", changes=detail.split(" ")[0], window_s=detail.split(" ")[-2])
-            case Notice.FLAPPING_OVER:
-                self._events.emit("21-25128")
-            case _:
-                return
 
     async def _follow(self) -> None:
         try:

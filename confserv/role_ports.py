@@ -1,0 +1,82 @@
+"""What a change of role needs: the configuration with its log, the fence row, and the other members.
+
+The Configuration Server's component (`component.py`) switches these on and off in the order of `ha.md`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from confkit.election.types import (
+    Epoch,
+    EtcdIdentity,
+    GenerationRaise,
+    Grounds,
+    History,
+    Member,
+    ProcessFacts,
+)
+from confkit.fence import FenceCheck, FenceRow
+from confkit.fence_sql import Raise
+from confserv.state_ports import DeploymentStore, SessionStore, Tenure
+
+
+class WentBack(Exception):
+    """The database lacks what somebody has seen (21-25126); the message says what."""
+
+
+class Configuration(Protocol):
+    """The objects and their change log, as far as a change of role concerns them."""
+
+    def history(self) -> History | None:
+        """How far memory has come, None before anything was read."""
+
+    async def open(self, tenure: Tenure, *, known: tuple[History, ...]) -> None:
+        """Read the tail of the log, and admit writes under `tenure`.
+
+        `known` is what etcd and other members say the log must hold. Raises WentBack, StoreUnreachable.
+        """
+
+    async def suspend(self) -> None:
+        """Admit no write; those that come wait."""
+
+    async def resume(self) -> None:
+        """Admit writes again, those that waited first."""
+
+    async def drain(self) -> None:
+        """Admit no write, and return once the commit in flight has ended."""
+
+    async def close(self) -> None:
+        """End the tenure: answer what waits, end streams, and follow the log again."""
+
+
+class Fence(Protocol):
+    """The fence row; every call raises StoreUnreachable."""
+
+    async def read(self) -> FenceRow | None:
+        """Read the row."""
+
+    async def raise_token(
+        self, epoch: Epoch, grounds: Grounds, *, facts: ProcessFacts, history_id: str, now: datetime
+    ) -> Raise:
+        """Put a token into the row, if it is greater and the license allows it (B-40)."""
+
+    async def raise_generation(
+        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int, now_ms: int
+    ) -> GenerationRaise:
+        """Record a rebuilt etcd, compared on the whole row."""
+
+    async def check(self, tenure: Tenure) -> FenceCheck:
+        """Say whether the row holds a tenure."""
+
+
+class StateStore(DeploymentStore, SessionStore, Protocol):
+    """What a promotion reads besides the log."""
+
+
+class Successors(Protocol):
+    """The other members of the pair."""
+
+    async def is_ready(self, member: Member, *, timeout_s: float) -> bool:
+        """Ask a member itself whether it would promote itself now."""
