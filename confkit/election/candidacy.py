@@ -21,8 +21,8 @@ from confkit.election.messages import (
     RaiseGeneration,
     ReadFence,
 )
-from confkit.election.types import GenerationRaise, Permission, Refusal, View
-from confkit.fence import etcd_was_rebuilt
+from confkit.election.types import EtcdIdentity, GenerationRaise, Permission, Refusal, View
+from confkit.fence import FenceRow, etcd_was_rebuilt
 
 
 def consider(m: Machine, now_s: float) -> None:
@@ -77,6 +77,8 @@ def on_fence(m: Machine, event: FenceRead, now_s: float) -> None:
         fail(m, now_s)
         return
     m.row = event.row
+    if event.row is not None:
+        m.known_generation = max(m.known_generation, event.row.token.generation)
     m.move(Phase.READING_VIEW)
     m.read_view()
 
@@ -89,13 +91,24 @@ def on_view(m: Machine, view: View, now_s: float) -> None:
     elif view.identity is None:
         m.move(Phase.CREATING_IDENTITY)
         m.emit(CreateIdentity(m.next_call()))
-    elif m.row is not None and etcd_was_rebuilt(m.row, identity=view.identity, revision=view.revision):
+    elif m.row is not None and _is_rebuilt(m, m.row, view):
         m.move(Phase.RAISING_GENERATION)
-        m.emit(RaiseGeneration(m.next_call(), m.row, view.identity, view.revision))
+        m.emit(RaiseGeneration(m.next_call(), m.row, _identity_of(view), view.revision))
     else:
         m.basis = view
         m.move(Phase.ASKING)
         m.emit(AskPermission(m.next_call(), m.row, view))
+
+
+def _is_rebuilt(m: Machine, row: FenceRow, view: View) -> bool:
+    if etcd_was_rebuilt(row, identity=_identity_of(view), revision=view.revision):
+        return True
+    return m.went_back_in is not None and row.token.generation <= m.went_back_in
+
+
+def _identity_of(view: View) -> EtcdIdentity:
+    assert view.identity is not None
+    return view.identity
 
 
 def on_identity(m: Machine, event: IdentityCreated) -> None:
@@ -127,7 +140,6 @@ def on_permission(m: Machine, event: PermissionGiven, now_s: float) -> None:
         return
     view = m.basis
     assert view is not None
-    assert view.identity is not None
     permission = event.permission if event.permission.refusal else _unless_paused(m, view)
     if not permission.allowed:
         _refuse(m, permission, now_s)
@@ -135,7 +147,7 @@ def on_permission(m: Machine, event: PermissionGiven, now_s: float) -> None:
     m.refused_detail = ""
     generation = 1 if m.row is None else m.row.token.generation
     m.move(Phase.CAMPAIGNING)
-    m.write_key(view.leader, m.own_record(generation=generation, identity=view.identity))
+    m.write_key(view.leader, m.own_record(generation=generation, identity=_identity_of(view)))
 
 
 def _unless_paused(m: Machine, view: View) -> Permission:

@@ -183,6 +183,8 @@ class Machine:
         self.view_sent_s = LONG_AGO
         self.next_view_s = NEVER
         self.settled = False
+        self.known_generation = 0
+        self.went_back_in: int | None = None  # the generation known when etcd's revision was seen to fall
         # candidacy
         self.row: FenceRow | None = None
         self.basis: View | None = (

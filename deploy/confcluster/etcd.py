@@ -188,7 +188,11 @@ def is_ready(
     """Ask one endpoint for a linearizable read, so that it has a leader; gives None when it answers, else
     what went wrong.
     """
-    channel = grpc.secure_channel(endpoint, credentials) if credentials else grpc.insecure_channel(endpoint)
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    if credentials:
+        channel = grpc.secure_channel(endpoint, credentials, options=options)
+    else:
+        channel = grpc.insecure_channel(endpoint, options=options)
     with channel:
         try:
             rpc.KVStub(channel).Range(
