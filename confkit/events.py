@@ -114,6 +114,18 @@ _CATALOGUE: Final = (
     EventSpec("66-25211", STANDARD, WARNING, "Usage store is kept by another process: {detail}"),
     EventSpec("66-25212", STANDARD, ERROR, "Usage store did not take a write: {detail}"),
     EventSpec("66-25213", ALARM, ERROR, "Usage store is lost to this server: {detail}"),
+    # 67: License Manager
+    EventSpec("67-25010", INTERACTION, WARNING, "Check-out of {feature} by {client} denied: {reason}"),
+    EventSpec("67-25011", STANDARD, WARNING, "License of {feature} freed: {client} is silent"),
+    EventSpec(
+        "67-25012",
+        STANDARD,
+        WARNING,
+        "License of {feature} expired while {used} are held: they stay until check-in",
+    ),
+    EventSpec("67-25013", STANDARD, ERROR, "Journal cannot be reached: {detail}", "67-25014"),
+    EventSpec("67-25014", STANDARD, INFO, "Journal reached again"),
+    EventSpec("67-25015", ALARM, ERROR, "Journal is not the one that was opened: {detail}"),
     # 68: Local Control Agent
     EventSpec("68-25010", STANDARD, INFO, "Process {pid} of {client} is watched"),
     EventSpec("68-25011", STANDARD, WARNING, "Process {pid} of {client} has exited: {detail}"),
@@ -206,7 +218,12 @@ class EventLog:
             attributes={name: str(value) for name, value in attributes.items()},
         )
         write = {ERROR: self._log.error, WARNING: self._log.warning}.get(spec.severity, self._log.info)
-        write(event.text, event_id=number, application=self._application, **attributes)
+        write(
+            event.text,
+            event_id=number,
+            application=self._application,
+            attributes=dict(event.attributes),
+        )
         if self._sink is not None:
             self._sink(event)
         return event
