@@ -16,10 +16,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from confserv.core.applications import ApplicationType
 from confserv.core.objects import (
     ENVIRONMENT,
     NOTHING,
-    ApplicationType,
     ConfigObject,
     Dbid,
     Key,

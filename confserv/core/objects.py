@@ -51,14 +51,6 @@ class State(IntEnum):
     DISABLED = 2
 
 
-class ApplicationType(IntEnum):
-    """Kinds of application that the core treats in a way of their own; numbers as on the wire."""
-
-    CONFIGURATION_SERVER = 1
-    ADMINISTRATOR = 3
-    ITC_UTILITY = 8
-
-
 class NameScope(Enum):
     """Where a name must be unique (B-61)."""
 

@@ -141,9 +141,10 @@ class Pipeline:
         self._waiting[ticket] = Write(request, [ticket], reserved_value)
         return self.pump(now_ms=now_ms, may_act=may_act)
 
-    def withdraw(self, ticket: Ticket) -> None:
-        """Forget a caller that has gone away. What was admitted already may still be committed."""
-        self._waiting.pop(ticket, None)
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Forget a caller that has gone away; true when it was not admitted yet. What was may still be
+        committed."""
+        return self._waiting.pop(ticket, None) is not None
 
     # -- what the election does
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from confserv.core.applications import ApplicationType
 from confserv.core.configuration import Overlay, View
 from confserv.core.deletions import plan_deletion
 from confserv.core.log import Change
@@ -23,7 +24,6 @@ from confserv.core.masks import (
 from confserv.core.objects import (
     ENVIRONMENT,
     NOTHING,
-    ApplicationType,
     ConfigObject,
     Dbid,
     Key,
