@@ -11,6 +11,7 @@ import abc
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from confclient.errors import ConfservError, LicenseRequiredError
@@ -36,41 +37,44 @@ from confkit.fence_store import FenceStore
 T = TypeVar("T")
 
 
-class FencedComponent(abc.ABC):
-    """The half of an election's `Component` that has to do with the fence row.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a component with a fenced store stands on.
 
     `store_thread` is an executor with one thread; `facts` says who this process is; `ha_licensed` whether the
     license, as known now, allows switchover; `wall_ms` is the wall clock.
     """
 
-    def __init__(
-        self,
-        *,
-        fence: FenceStore,
-        store_thread: Executor,
-        facts: Callable[[], ProcessFacts],
-        ha_licensed: Callable[[], bool],
-        wall_ms: Callable[[], int],
-        events: EventLog,
-    ) -> None:
+    fence: FenceStore
+    store_thread: Executor
+    facts: Callable[[], ProcessFacts]
+    ha_licensed: Callable[[], bool]
+    wall_ms: Callable[[], int]
+    events: EventLog
+
+
+class FencedComponent(abc.ABC):
+    """The half of an election's `Component` that has to do with the fence row."""
+
+    def __init__(self, setting: Setting) -> None:
         """Begin closed."""
-        self._fence = fence
-        self._store_thread = store_thread
-        self._facts = facts
-        self._ha_licensed = ha_licensed
-        self._wall_ms = wall_ms
-        self._events = events
+        self._setting = setting
         self._was_refused = False
+
+    @property
+    def ha_licensed(self) -> bool:
+        """Whether the license, as known now, allows switchover (B-40)."""
+        return self._setting.ha_licensed()
 
     async def read_fence(self) -> FenceRow | None:
         """Read the fence row. Raises StoreUnreachable."""
-        return await self.in_store_thread(self._fence.read_fence)
+        return await self.in_store_thread(self._setting.fence.read_fence)
 
     def may_campaign(self, row: FenceRow | None, view: View) -> Permission:
         """Apply B-40; a refusal is logged once."""
         permission = self._permit(row)
         if not permission.allowed and not self._was_refused:
-            self._events.emit("00-25012", detail=permission.detail)
+            self._setting.events.emit("00-25012", detail=permission.detail)
         self._was_refused = not permission.allowed
         return permission
 
@@ -79,8 +83,8 @@ class FencedComponent(abc.ABC):
     ) -> GenerationRaise:
         """Record a rebuilt etcd."""
         return await self.in_store_thread(
-            lambda: self._fence.raise_generation(
-                expected, identity=identity, revision=revision, now_ms=self._wall_ms()
+            lambda: self._setting.fence.raise_generation(
+                expected, identity=identity, revision=revision, now_ms=self._setting.wall_ms()
             )
         )
 
@@ -88,10 +92,10 @@ class FencedComponent(abc.ABC):
         """Raise the token, then open."""
         try:
             raised = await self.in_store_thread(
-                lambda: self._fence.raise_fence(
+                lambda: self._setting.fence.raise_fence(
                     epoch,
                     grounds,
-                    facts=self._facts(),
+                    facts=self._setting.facts(),
                     permit=lambda row: self._permit(row, take_over=grounds.take_over),
                 )
             )
@@ -108,24 +112,27 @@ class FencedComponent(abc.ABC):
 
     async def confirm(self, epoch: Epoch) -> Confirmation:
         """Say whether the row still holds `epoch`."""
-        return await self.in_store_thread(lambda: self._fence.confirm(epoch))
+        return await self.in_store_thread(lambda: self._setting.fence.confirm(epoch))
 
     def refuse_switchover(self) -> ConfservError | None:
         """Refuse a planned switchover without the HA feature (B-40)."""
-        if self._ha_licensed():
+        if self._setting.ha_licensed():
             return None
-        self._events.emit("00-25012", detail="planned switchover")
+        self._setting.events.emit("00-25012", detail="planned switchover")
         return LicenseRequiredError(
             "the license lacks ha_redundancy: load one that has it", feature="ha_redundancy"
         )
 
     async def in_store_thread(self, work: Callable[[], T]) -> T:
         """Carry out a blocking call in the store's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._store_thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._setting.store_thread, work)
 
     def _permit(self, row: FenceRow | None, *, take_over: bool = False) -> Permission:
         return may_take_role(
-            row, instance=self._facts().instance, ha_licensed=self._ha_licensed(), take_over=take_over
+            row,
+            instance=self._setting.facts().instance,
+            ha_licensed=self._setting.ha_licensed(),
+            take_over=take_over,
         )
 
 

@@ -7,6 +7,7 @@ time in milliseconds where they are kept, and seconds of CLOCK_BOOTTIME where th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
@@ -193,3 +194,21 @@ def check_wanted(wanted: Wanted) -> None:
             raise RequestError(f"{name}: a text is needed")
     if not 1 <= wanted.count <= MAX_COUNT:
         raise RequestError(f"count: a number from 1 to {MAX_COUNT:,} is needed, not {wanted.count}")
+
+
+def check_handles(handles: Sequence[str]) -> tuple[Handle, ...]:
+    """Read a list of handles. Raises RequestError when there are more than one client may hold, or one is
+    too long.
+    """
+    if len(handles) > MAX_HANDLES_PER_OWNER:
+        raise RequestError(f"handles: at most {MAX_HANDLES_PER_OWNER:,} at once")
+    if any(len(handle) > MAX_TEXT_CHARS for handle in handles):
+        raise RequestError(f"handles: at most {MAX_TEXT_CHARS} characters each")
+    return tuple(Handle(handle) for handle in handles)
+
+
+def remembered(before: tuple[Handle, ...], handles: Sequence[str]) -> tuple[Handle, ...]:
+    """Give what a heartbeat speaks of: an empty list means the same handles as before. Raises
+    RequestError.
+    """
+    return check_handles(handles) or before
