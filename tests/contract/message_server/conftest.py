@@ -13,12 +13,17 @@ from message_server.ports import LogStore
 from confkit.database import open_database
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(
+    params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)],
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
     """One empty store of each kind."""
     if request.param == "memory":
         yield MemoryLogStore()
         return
-    database = open_database(f"sqlite:///{tmp_path}/log.sqlite", program="message-server-test")
+    url = f"sqlite:///{tmp_path}/log.sqlite"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_server").fresh_database()
+    database = open_database(url, program="message-server-test")
     yield SqlLogStore(database)
     database.close()
