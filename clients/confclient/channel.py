@@ -152,6 +152,16 @@ class ServiceChannel:
             tries += 1
             await asyncio.sleep(min(step.after_s, max(0.0, deadline - loop.time())))
 
+    async def unary_at(
+        self, endpoint: str, rpc: Rpc[RequestT, ResponseT], request: RequestT, *, timeout_s: float
+    ) -> ResponseT:
+        """Call one server, whatever its role, once; raises ConfservError."""
+        try:
+            response: ResponseT = await self._link(endpoint).unary(rpc, request, timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from error
+        return response
+
     async def server_stream(
         self, rpc: Rpc[RequestT, ResponseT], request: RequestT, *, timeout_s: float | None = None
     ) -> Stream[RequestT, ResponseT]:
