@@ -37,13 +37,14 @@ from confserv.core.effects import (
 )
 from confserv.core.history import Seen, gone_back
 from confserv.core.log import HistoryPage, LogEntry, Tail
-from confserv.core.objects import Key
-from confserv.core.operations import Operation, WriteRequest
+from confserv.core.objects import Key, Record, TypeName
+from confserv.core.operations import Operation, Target, WriteRequest
 from confserv.core.pipeline import Phase, Pipeline
 from confserv.core.recent import CAPACITY
 from confserv.core.refusals import Refused, not_primary
 from confserv.core.requests import new_request_id
 from confserv.core.rules import Rules
+from confserv.core.writes import find
 from confserv.ports import ConfigurationStore
 from confserv.service.background import Background, Changes
 from confserv.service.watchers import WatchHub
@@ -87,6 +88,7 @@ class ConfigurationEngine:
     ) -> None:
         """Begin closed and empty; `load` first. Writes wait `patience_s` seconds while suspended."""
         self._store = store
+        self._rules = rules
         self._clock = clock
         self.hub = hub
         self._epoch_now = epoch_now
@@ -133,6 +135,14 @@ class ConfigurationEngine:
     def is_open(self) -> bool:
         """True while writes are admitted and reads are current, as far as the store is concerned."""
         return self._pipeline.phase is Phase.OPEN and self._pipeline.sure and not self._promoting
+
+    def find(self, target: Target) -> Record:
+        """Find one object by number or name. Raises Refused (UNKNOWN_TYPE, NOT_FOUND)."""
+        return find(self.configuration, self._rules, target)
+
+    def check_type(self, type: TypeName) -> None:
+        """Say whether there is such a type. Raises Refused (UNKNOWN_TYPE)."""
+        self._rules.spec(self.configuration, type)
 
     def recent_after(self, revision: int) -> tuple[LogEntry, ...] | None:
         """Give the transactions behind `revision` from memory, None when it no longer has them all."""
@@ -258,7 +268,7 @@ class ConfigurationEngine:
         """Read a page of the change log from the store. Raises StoreUnreachable."""
         return await self._read(lambda: self._store.tail(after_revision=after_revision, limit=PAGE))
 
-    async def read_history(self, *, key: Key | None, after_revision: int, limit: int) -> HistoryPage:
+    async def history(self, *, key: Key | None, after_revision: int, limit: int) -> HistoryPage:
         """Read whole transactions, of one object or of all. Raises StoreUnreachable."""
         return await self._read(
             lambda: self._store.history(key=key, after_revision=after_revision, limit=limit)
@@ -314,7 +324,7 @@ class ConfigurationEngine:
                 case Refuse():
                     self._settle(effect.ticket, effect.refusal)
                 case Applied():
-                    self.hub.publish(effect.entries)
+                    self.hub.publish(effect.entries, history_id=self.history_id)
                 case ReadTail():
                     self._background.start(self._read_tail())
                 case LookUp():

@@ -15,8 +15,8 @@ from confserv.core.log import LogEntry
 from confserv.core.refusals import Reason, Refused
 from confserv.core.watch import Filter, Selected, select
 
-Render = Callable[[LogEntry, tuple[Selected, ...]], bytes]
-"""Makes the message of a transaction as a filter sees it."""
+Render = Callable[[LogEntry, tuple[Selected, ...], str], bytes]
+"""Makes the message of a transaction as a filter sees it; the last argument is the id of the history."""
 
 MAX_QUEUED = 10_000
 MAX_QUEUED_BYTES = 67_108_864
@@ -49,6 +49,11 @@ class Watcher:
         self._news.set()
         return True
 
+    @property
+    def delivered(self) -> int:
+        """The revision of the last message that was taken out of the queue."""
+        return self._delivered
+
     async def messages(self, *, wait_s: float) -> list[bytes]:
         """Give all that is queued, waiting at most `wait_s` seconds for something. Raises Refused (LAGGED)."""
         if not self._queue and not self._lagged:
@@ -76,7 +81,7 @@ class WatchHub:
 
     def __init__(self, render: Render, *, max_queued: int = MAX_QUEUED) -> None:
         """Make messages by `render`; each queue takes `max_queued` of them."""
-        self.render = render
+        self._render = render
         self._max_queued = max_queued
         self._watchers: dict[Filter, set[Watcher]] = {}
 
@@ -93,11 +98,11 @@ class WatchHub:
         if not watchers:
             self._watchers.pop(chosen, None)
 
-    def publish(self, entries: Iterable[LogEntry]) -> None:
+    def publish(self, entries: Iterable[LogEntry], *, history_id: str) -> None:
         """Tell all watchers of transactions that were applied, in order."""
         for entry in entries:
             for chosen, watchers in list(self._watchers.items()):
                 selected = select(entry, chosen)
-                message = self.render(entry, selected) if selected else None
+                message = self._render(entry, selected, history_id) if selected else None
                 for watcher in [w for w in watchers if not w.tell(entry.revision, message)]:
                     self.unsubscribe(chosen, watcher)
