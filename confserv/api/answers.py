@@ -45,8 +45,11 @@ class Shown:
 
     def results(self, entry: LogEntry) -> list[bytes]:
         """Give the objects of an answer as reads show them."""
-        servers = {r.data for c in entry.changes for r in (c.before, c.after) if r and r.serves_configuration}
-        return [self._with_option(data) if data in servers else data for data in entry.results]
+        known = {r.data: r.serves_configuration for c in entry.changes for r in (c.before, c.after) if r}
+        return [
+            self._with_option(d) if known.get(d) or (d not in known and _serves(d)) else d
+            for d in entry.results
+        ]
 
     def transaction(self, entry: LogEntry, selected: tuple[Selected, ...], history_id: str) -> bytes:
         """Give a watcher's message of a transaction."""
@@ -88,6 +91,11 @@ class Shown:
         message = objects_pb2.ConfigObject.FromString(data)
         message.options.sections[RESERVED_SECTION].options[RESERVED_OPTION] = value
         return message.SerializeToString()
+
+
+def _serves(data: bytes) -> bool:
+    message, body = objects_pb2.ConfigObject.FromString(data), objects_pb2.Application()
+    return message.body.Unpack(body) and body.application_type == _CONFIGURATION_SERVER
 
 
 _CONFIGURATION_SERVER = objects_pb2.APPLICATION_TYPE_CONFIGURATION_SERVER

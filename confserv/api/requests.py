@@ -19,7 +19,6 @@ from confserv.core.refusals import Reason, Refused, invalid
 from confserv.core.watch import Filter
 
 MAX_REASON = 1024
-MAX_MESSAGE_OPERATIONS = 1000
 
 
 class ObjectReader(Protocol):
