@@ -25,7 +25,7 @@ from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confapi.usage.v1 import usage_pb2
 from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
-from confclient.errors import ConfservError, NoPrimaryError
+from confclient.errors import ConfservError
 from confclient.rpcs import GET_ENTITLEMENT, GET_STATUS, GET_USAGE_REPORT, RECORD_USAGE
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
@@ -258,8 +258,6 @@ class LrmPair:
                     answer = await stream.read()
                     assert answer is not None
                     return answer
-            except NoPrimaryError:
-                raise
             except ConfservError as error:
                 await channel.recover(error, tries=0)
 
