@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
-from lrm.core.entitlement import UNLIMITED, Entitlement, Limits
+from lrm.core.entitlement import Entitlement, Limits
 from lrm.core.intervals import DAY_S, Peak, Period, Steps, value_at
 from lrm.core.overuse import NO_OVER_USE, OverUse, beyond
 from lrm.core.sessions import ItemName, TenantName
@@ -128,59 +128,3 @@ def _report_row(
         licensed=licensed,
         sessions=row.sessions,
     )
-
-
-COLUMNS: Final = (
-    "Tenant",
-    "Sellable Item",
-    "Start of Period (GMT)",
-    "Day",
-    "Peak (time)",
-    "Peak Value",
-    "Provisioned",
-    "Provisioned Effective Date",
-    "Entitled",
-    "Burst",
-    "Over-use",
-    "Over-use (seconds)",
-    "Over-use (first)",
-    "Over-use beyond Burst",
-    "Over-use beyond Burst (seconds)",
-    "Over-use beyond Burst (first)",
-    "Peak (seconds)",
-    "Sessions",
-)
-"""Column names of the table and CSV forms; the first eight are those that existing readers expect."""
-
-
-def cells(row: DailyReport, *, system_name: str = "(system)") -> tuple[str, ...]:
-    """One row as texts, in the order of `COLUMNS`; what is not known is an empty text, never a zero."""
-    start_s = row.day * DAY_S
-    return (
-        row.tenant or system_name,
-        row.item,
-        _moment(start_s),
-        datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d"),
-        _moment(row.peak.at_s),
-        str(row.peak.value),
-        "",
-        "",
-        _quantity(row.entitled),
-        str(row.burst),
-        *_over_use(row.over_entitled),
-        *_over_use(row.over_burst),
-        str(row.peak.seconds),
-        str(row.sessions),
-    )
-
-
-def _over_use(over: OverUse) -> tuple[str, str, str]:
-    return str(over.quantity), str(over.seconds), _moment(over.first_s)
-
-
-def _quantity(value: int) -> str:
-    return "unlimited" if value >= UNLIMITED else str(value)
-
-
-def _moment(at_s: int | None) -> str:
-    return "" if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

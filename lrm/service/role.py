@@ -264,7 +264,13 @@ class UsageRole:
         return max([self._applied, *(member.state.applied_revision for member in named)])
 
     def _next_row(self, found: FenceRow | None, epoch: Epoch, grounds: Grounds) -> FenceRow:
-        check = may_raise(found, epoch=epoch, waited_s=grounds.waited_s)
+        check = may_raise(
+            found,
+            epoch=epoch,
+            waited_s=grounds.waited_s,
+            identity=grounds.identity,
+            prior_revision=grounds.prior_revision,
+        )
         if check is RaiseCheck.FENCED and found is not None:
             raise _Refused(
                 Promotion(PromotionResult.FENCED, f"the row holds {found.token}", held=found.token)

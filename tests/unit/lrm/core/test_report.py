@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from lrm.core.entitlement import UNLIMITED, Entitlement, EntitlementLine, EntitlementRevision
+from lrm.core.entitlement import Entitlement, EntitlementLine, EntitlementRevision
 from lrm.core.intervals import DAY_S, Peak, Period, Step, Steps
 from lrm.core.overuse import NO_OVER_USE, OverUse
-from lrm.core.report import COLUMNS, SYSTEM, DailyReport, PeakRow, cells, daily_report, day_number, day_period
+from lrm.core.report import SYSTEM, DailyReport, PeakRow, daily_report, day_number, day_period
 from lrm.core.sessions import ItemName, TenantName
 
 DAY = day_number(date(2026, 11, 24))
@@ -68,45 +68,6 @@ def test_a_day_that_is_not_over_is_reported_up_to_now() -> None:
     assert Period(START_S, NOON_S) == day_period(DAY, as_of_s=NOON_S)
     assert None is day_period(DAY, as_of_s=START_S)
     assert Period(START_S, START_S + DAY_S) == day_period(DAY, as_of_s=START_S + 9 * DAY_S)
-
-
-def test_columns_begin_as_existing_readers_expect_and_every_row_fills_them() -> None:
-    # B-25
-    expected = ("Tenant", "Sellable Item", "Start of Period (GMT)", "Day", "Peak (time)", "Peak Value")
-    assert (*expected, "Provisioned", "Provisioned Effective Date") == COLUMNS[:8]
-    row = DailyReport(
-        ACME, SEATS, DAY, Peak(9, NOON_S, 5), 5, 2, OverUse(4, 15, NOON_S), NO_OVER_USE, True, 3
-    )
-    assert (
-        "acme",
-        "seat_voice",
-        "2026-11-24T00:00:00Z",
-        "2026-11-24",
-        "2026-11-24T12:00:00Z",
-        "9",
-        "",
-        "",
-        "5",
-        "2",
-        "4",
-        "15",
-        "2026-11-24T12:00:00Z",
-        "0",
-        "0",
-        "",
-        "5",
-        "3",
-    ) == cells(row)
-    assert len(COLUMNS) == len(cells(row))
-
-
-def test_the_system_and_an_uncounted_item_have_names_for_people() -> None:
-    # B-25
-    row = DailyReport(
-        SYSTEM, SEATS, DAY, Peak(0, None, DAY_S), UNLIMITED, 0, NO_OVER_USE, NO_OVER_USE, True, 3
-    )
-    shown = dict(zip(COLUMNS, cells(row), strict=True))
-    assert ("(system)", "unlimited", "") == (shown["Tenant"], shown["Entitled"], shown["Peak (time)"])
 
 
 def test_rows_of_the_whole_system_come_last_and_an_item_nobody_bought_is_all_over_use() -> None:
