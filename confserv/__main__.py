@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from confkit.command_line import explained
 from confkit.process import ExitStatus, run
 from confkit.settings import SettingsError, dump_settings, load_settings
 from confserv.settings import ConfservSettings, UploadSettings
@@ -96,7 +97,8 @@ def _serve(
     if print_config:
         typer.echo(dump_settings(settings))
         return ExitStatus.DONE
-    return run(lambda shutdown: serve(settings, shutdown, take_over=take_over), log=settings.log)
+    main = explained("confserv", lambda shutdown: serve(settings, shutdown, take_over))
+    return run(main, log=settings.log)
 
 
 def with_two_dashes(arguments: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from confclient.errors import ConfservError, LicenseRequiredError
@@ -37,8 +37,12 @@ from confkit.election.types import (
 from confkit.events import EventLog
 from confkit.fence import FenceCheck, FenceRow, RaiseCheck, may_take_role
 from confkit.fence_sql import Raise
-from confserv.role_ports import Configuration, Fence, StateStore, Successors, WentBack
+from confserv.core.bootstrap import first_objects
+from confserv.core.effects import StepDown
+from confserv.core.log import Tail
+from confserv.role_ports import Fence, StateStore, Successors
 from confserv.service.bindings import LrmBindings
+from confserv.service.engine import ConfigurationEngine, WentBack
 from confserv.service.gate import Gate
 from confserv.service.licensing import Licensing
 from confserv.service.sessions import SessionKeeper
@@ -57,7 +61,7 @@ class Parts:
     """What the component switches on and off."""
 
     gate: Gate
-    configuration: Configuration
+    engine: ConfigurationEngine
     sessions: SessionKeeper
     bindings: LrmBindings
     licensing: Licensing
@@ -104,12 +108,11 @@ class ConfigurationServer:
 
     def may_campaign(self, row: FenceRow | None, view: View) -> Permission:
         """B-40, database known reachable, memory filled, history not gone back."""
-        if self._went_back:
-            return Permission(Refusal.WENT_BACK, self._went_back)
-        if not self._parts.licensing.reachable:
+        gone_back = self._went_back or self._parts.engine.went_back
+        if gone_back:
+            return Permission(Refusal.WENT_BACK, gone_back)
+        if not self._reachable:
             return Permission(Refusal.DATABASE_UNREACHABLE, "the Configuration Database does not answer")
-        if self._parts.configuration.history() is None:
-            return Permission(Refusal.NOT_READY, "the configuration is not read yet")
         allowed = may_take_role(
             row,
             instance=self._facts().instance,
@@ -158,7 +161,7 @@ class ConfigurationServer:
     async def suspend(self, reason: str) -> None:
         """Admit no write and no current read: they wait."""
         self._parts.gate.suspend()
-        await self._parts.configuration.suspend()
+        self._parts.engine.suspend()
 
     async def confirm(self, epoch: Epoch) -> Confirmation:
         """Ask the fence row whether this tenure still holds."""
@@ -175,8 +178,8 @@ class ConfigurationServer:
         if self._tenure is None or self._tenure.epoch != epoch:
             return
         self._parts.sessions.resumed()
-        await self._parts.configuration.resume()
         self._parts.gate.open(self._tenure)
+        self._parts.engine.resume()
 
     async def prepare_handover(self, successor: Member, timeout_s: float) -> bool:
         """Ask the successor, stop admitting, finish the commit in flight (B-40, B-53)."""
@@ -188,10 +191,9 @@ class ConfigurationServer:
                 if not await self._parts.successors.is_ready(successor, timeout_s=timeout_s):
                     return False
                 self._parts.gate.suspend()
-                await self._parts.configuration.drain()
+                return await self._parts.engine.drain(timeout_s=timeout_s)
         except TimeoutError:
             return False
-        return True
 
     async def demote(self, reason: str, successor: LeaderRecord | None) -> None:
         """Stop being primary: whoever waits is sent to the successor."""
@@ -200,18 +202,16 @@ class ConfigurationServer:
         self._parts.bindings.demoted()
         self._parts.licensing.demoted()
         self._parts.sessions.demoted()
-        await self._parts.configuration.close()
+        await self._parts.engine.demote()
 
     def member(self) -> MemberState:
         """Say how this server stands."""
-        history = self._parts.configuration.history()
-        reachable = self._parts.licensing.reachable
-        why_not = self._why_not(history)
+        engine, why_not = self._parts.engine, self._why_not()
         return MemberState(
-            applied_revision=0 if history is None else history.revision,
+            applied_revision=engine.revision,
             promotable=not why_not,
-            database_reachable=reachable,
-            history=history,
+            database_reachable=self._reachable,
+            history=History(engine.history_id, engine.revision) if engine.history_id else None,
             extra={"trust": self._trust, "not_promotable": why_not},
         )
 
@@ -250,17 +250,26 @@ class ConfigurationServer:
     # --- what others tell it
 
     def fenced(self, fenced: Fenced) -> None:
-        """A write was refused by the fence row: stop at once; the election finds out by itself (B-50)."""
-        if self._parts.gate.is_closed:
-            return
+        """A write was refused by the fence row."""
+        went_back = fenced.check is FenceCheck.WENT_BACK
+        detail = (
+            "the fence row has another history id: the database was restored" if went_back else str(fenced)
+        )
+        self.step_down(StepDown(went_back, detail))
+
+    def step_down(self, step: StepDown) -> None:
+        """Stop at once: another server holds a higher token, or the database went back, which an operator has to
+        look at (B-50, B-51). The election finds out by itself.
+        """
+        if step.went_back:
+            self._went_back = step.detail
+            self._events.emit("21-25126", detail=step.detail)
+            if self._tenure is not None:
+                self._ended(step.detail)
+        elif not self._parts.gate.is_closed:
+            own = self._tenure.epoch if self._tenure else "none"
+            self._events.emit("21-25122", token=own, held="another", detail=step.detail)
         self._parts.gate.close()
-        if fenced.check is FenceCheck.WENT_BACK:
-            self._went_back = "the fence row has another history id: the database was restored"
-            self._events.emit("21-25126", detail=self._went_back)
-            self._ended(self._went_back)
-            return
-        token = self._tenure.epoch if self._tenure else "none"
-        self._events.emit("21-25122", token=token, held="unknown")
 
     async def _follow(self) -> None:
         try:
@@ -272,22 +281,41 @@ class ConfigurationServer:
 
     async def _open(self, tenure: Tenure, grounds: Grounds) -> None:
         parts = self._parts
-        known = tuple(
-            history
-            for history in (grounds.view.history, *(one.state.history for one in grounds.view.members))
-            if history is not None
-        )
-        deployment, sessions, _ = await asyncio.gather(
-            parts.state.deployment(), parts.state.sessions(), parts.licensing.refresh()
-        )
-        await parts.configuration.open(tenure, known=known)
-        if deployment.new_deployment:
-            await self._served(tenure)
+        seen = await parts.engine.prepare_promotion()
+        try:
+            tail, deployment, sessions, _ = await asyncio.gather(
+                self._whole_tail(seen.revision),
+                parts.state.deployment(),
+                parts.state.sessions(),
+                parts.licensing.refresh(),
+            )
+            revision, history_id = _elsewhere(grounds.view, tenure.history_id)
+            await parts.engine.open(
+                tenure.epoch,
+                history_id=tenure.history_id,
+                tail=tail,
+                elsewhere=revision,
+                history_id_elsewhere=history_id,
+                first_objects=first_objects(server=self._facts().instance),
+                actor=f"confserv/{self._facts().instance}",
+            )
+            if deployment.new_deployment:
+                await self._served(tenure)
+        except BaseException:
+            await parts.engine.demote()
+            raise
         self._tenure = tenure
         parts.sessions.promoted(sessions)
         parts.gate.open(tenure)
         parts.bindings.promoted(tenure, deployment)
         parts.licensing.promoted(tenure, deployment)
+
+    async def _whole_tail(self, after_revision: int) -> Tail:
+        tail = await self._parts.engine.read_log(after_revision=after_revision)
+        while not tail.complete:
+            more = await self._parts.engine.read_log(after_revision=tail.entries[-1].revision)
+            tail = replace(more, at_start=tail.at_start, entries=tail.entries + more.entries)
+        return tail
 
     async def _served(self, tenure: Tenure) -> None:
         try:
@@ -318,12 +346,15 @@ class ConfigurationServer:
             == (facts.instance, facts.boot_id, facts.pid, facts.process_start_ticks)
         )
 
-    def _why_not(self, history: History | None) -> str:
-        if self._went_back:
-            return self._went_back
-        if not self._parts.licensing.reachable:
-            return "the Configuration Database does not answer"
-        return "the configuration is not read yet" if history is None else ""
+    @property
+    def _reachable(self) -> bool:
+        return self._parts.licensing.reachable and self._parts.engine.database_reachable
+
+    def _why_not(self) -> str:
+        gone_back = self._went_back or self._parts.engine.went_back
+        if gone_back:
+            return gone_back
+        return "" if self._reachable else "the Configuration Database does not answer"
 
     def _log_refusal(self, detail: str) -> None:
         current = self._parts.licensing.current
@@ -338,3 +369,12 @@ _CONFIRMATIONS = {
     FenceCheck.FENCED: Confirmation.FENCED,
     FenceCheck.WENT_BACK: Confirmation.WENT_BACK,
 }
+
+
+def _elsewhere(view: View, history_id: str) -> tuple[int, str]:
+    """Give the highest revision that etcd and the members know of, and the history that etcd has on record."""
+    on_record = view.history
+    histories = [one.state.history for one in view.members if one.state.history is not None]
+    histories += [on_record] if on_record is not None else []
+    highest = max((one.revision for one in histories if one.history_id == history_id), default=0)
+    return highest, on_record.history_id if on_record is not None else ""

@@ -1,4 +1,4 @@
-"""What a change of role needs: the configuration with its log, the fence row, and the other members.
+"""What a change of role needs besides the configuration: the fence row, and the other members.
 
 The Configuration Server's component (`component.py`) switches these on and off in the order of `ha.md`.
 """
@@ -13,42 +13,12 @@ from confkit.election.types import (
     EtcdIdentity,
     GenerationRaise,
     Grounds,
-    History,
     Member,
     ProcessFacts,
 )
 from confkit.fence import FenceCheck, FenceRow
 from confkit.fence_sql import Raise
 from confserv.state_ports import DeploymentStore, SessionStore, Tenure
-
-
-class WentBack(Exception):
-    """The database lacks what somebody has seen (21-25126); the message says what."""
-
-
-class Configuration(Protocol):
-    """The objects and their change log, as far as a change of role concerns them."""
-
-    def history(self) -> History | None:
-        """How far memory has come, None before anything was read."""
-
-    async def open(self, tenure: Tenure, *, known: tuple[History, ...]) -> None:
-        """Read the tail of the log, and admit writes under `tenure`.
-
-        `known` is what etcd and other members say the log must hold. Raises WentBack, StoreUnreachable.
-        """
-
-    async def suspend(self) -> None:
-        """Admit no write; those that come wait."""
-
-    async def resume(self) -> None:
-        """Admit writes again, those that waited first."""
-
-    async def drain(self) -> None:
-        """Admit no write, and return once the commit in flight has ended."""
-
-    async def close(self) -> None:
-        """End the tenure: answer what waits, end streams, and follow the log again."""
 
 
 class Fence(Protocol):
