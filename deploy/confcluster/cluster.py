@@ -38,6 +38,7 @@ PEOPLE = ("administrator", "confctl")
 LICENSE_FILE = "demo.lic"
 _LICENSE_DAYS = 365
 _READY_S = 45.0
+_SETTLE_S = 0.05  # gRPC hands its last events to the loop shortly after a channel is closed
 
 Say = Callable[[str], None]
 
@@ -186,9 +187,12 @@ class Cluster:
 
     def register(self, wanted: Sequence[WantedApplication] = (), *, timeout_s: float = 30.0) -> int:
         """Create the objects of the cluster's processes, or `wanted`; gives the number of objects written."""
-        return asyncio.run(self._register(wanted or self._own_applications(), timeout_s))
+        return asyncio.run(self.register_beside(wanted, timeout_s=timeout_s))
 
-    async def _register(self, wanted: Sequence[WantedApplication], timeout_s: float) -> int:
+    async def register_beside(
+        self, wanted: Sequence[WantedApplication] = (), *, timeout_s: float = 30.0
+    ) -> int:
+        """`register` inside a running event loop."""
         agents = self.endpoints("lca")
         port = int(agents[0].rpartition(":")[2]) if agents else 0
         host = WantedHost(socket.gethostname(), "127.0.0.1", port)
@@ -196,9 +200,10 @@ class Cluster:
             self.endpoints("confserv"), self.tls("administrator"), component="Configuration Server"
         )
         try:
-            return await register(channel, wanted, host, timeout_s=timeout_s)
+            return await register(channel, wanted or self._own_applications(), host, timeout_s=timeout_s)
         finally:
             await channel.close()
+            await asyncio.sleep(_SETTLE_S)
 
     def up(self) -> None:
         """Bring everything up that does not run, in order."""

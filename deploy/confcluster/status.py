@@ -6,18 +6,19 @@ changes anything, and a process that does not answer within a second is shown as
 
 from __future__ import annotations
 
-import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
-from confclient.credentials import TlsFiles, open_channel
+from confclient.credentials import TlsFiles, channel_credentials
 
 from confcluster.cluster import Cluster
 from confcluster.process import ProcessHandle
 
 _ANSWER_S = 1.0
+_OPTIONS = (("grpc.enable_http_proxy", 0),)
 _ELECTED = frozenset({"confserv", "lrm", "licman", "message-server", "solution-control"})
 
 
@@ -41,19 +42,16 @@ class ProcessStatus:
 
 def statuses(cluster: Cluster) -> list[ProcessStatus]:
     """The status of every process, in the order of start."""
-    return asyncio.run(_statuses(cluster))
-
-
-async def _statuses(cluster: Cluster) -> list[ProcessStatus]:
     tls = cluster.tls("administrator")
-    return list(await asyncio.gather(*(_status(handle, tls) for handle in cluster.handles.values())))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda handle: _status(handle, tls), cluster.handles.values()))
 
 
-async def _status(handle: ProcessHandle, tls: TlsFiles) -> ProcessStatus:
+def _status(handle: ProcessHandle, tls: TlsFiles) -> ProcessStatus:
     state = _state(handle)
     role, token = "", ""
     if state == "running" and handle.config.component in _ELECTED:
-        role, token = await ask(handle.config.endpoints[0], tls)
+        role, token = ask(handle.config.endpoints[0], tls)
     return ProcessStatus(
         name=handle.name,
         component=handle.config.component,
@@ -72,13 +70,17 @@ def _state(handle: ProcessHandle) -> str:
     return "running" if handle.is_running() else "stopped"
 
 
-async def ask(endpoint: str, tls: TlsFiles) -> tuple[str, str]:
-    """Role and token of the server at `endpoint`; "no answer" when it does not answer within a second."""
-    async with open_channel(endpoint, tls) as channel:
-        stub = ha_pb2_grpc.MemberServiceStub(channel)
+def ask(endpoint: str, tls: TlsFiles) -> tuple[str, str]:
+    """Role and token of the server at `endpoint`; "no answer" when it does not answer within a second.
+
+    It blocks, so that it can be asked from any thread beside an event loop that has clients of its own.
+    """
+    with grpc.secure_channel(endpoint, channel_credentials(tls), options=_OPTIONS) as channel:
         try:
-            answer = await stub.GetStatus(ha_pb2.GetStatusRequest(), timeout=_ANSWER_S)
-        except grpc.aio.AioRpcError:
+            answer = ha_pb2_grpc.MemberServiceStub(channel).GetStatus(
+                ha_pb2.GetStatusRequest(), timeout=_ANSWER_S
+            )
+        except grpc.RpcError:
             return "no answer", ""
     role = ha_pb2.Role.Name(answer.self.role).removeprefix("ROLE_").lower()
     token = f"{answer.epoch.generation}.{answer.epoch.mod_revision}" if answer.HasField("epoch") else ""

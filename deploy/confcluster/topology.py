@@ -118,7 +118,7 @@ def _message_server(places: Places, name: str) -> dict[str, Value]:
 
 
 def _licman(places: Places, name: str) -> dict[str, Value]:
-    return {"database": places.store("licenses"), "trust": str(places.trust)}
+    return {"database": places.store("licenses")}
 
 
 def _lrm(places: Places, name: str) -> dict[str, Value]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,13 @@ async def until_async(condition: Callable[[], Any], *, within_s: float, what: st
 
 def roles(cluster: Cluster, component: str = "confserv") -> dict[str, tuple[str, str]]:
     """Role and token of each process of a component that runs, as it says itself."""
-
-    async def _ask() -> dict[str, tuple[str, str]]:
-        tls = cluster.tls("administrator")
-        running = [
-            process
-            for process in cluster.topology.of(component)
-            if cluster.handles[process.name].is_running()
-        ]
-        answers = await asyncio.gather(*(ask(process.endpoint, tls) for process in running))
-        return {process.name: answer for process, answer in zip(running, answers, strict=True)}
-
-    return asyncio.run(_ask())
+    tls = cluster.tls("administrator")
+    running = [
+        process for process in cluster.topology.of(component) if cluster.handles[process.name].is_running()
+    ]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        answers = list(pool.map(lambda process: ask(process.endpoint, tls), running))
+    return {process.name: answer for process, answer in zip(running, answers, strict=True)}
 
 
 def primary(cluster: Cluster, component: str = "confserv") -> str | None:
