@@ -65,15 +65,29 @@ class RaiseCheck(Enum):
     MUST_WAIT = "must_wait"
 
 
-def may_raise(row: FenceRow | None, *, epoch: Epoch, waited_s: float) -> RaiseCheck:
+def may_raise(
+    row: FenceRow | None,
+    *,
+    epoch: Epoch,
+    waited_s: float,
+    identity: EtcdIdentity | None = None,
+    prior_revision: int | None = None,
+) -> RaiseCheck:
     """Say whether `epoch` may be put into the row: only a greater token, and after a rebuilt etcd only when
     one TTL has passed.
 
-    `waited_s` is the time, in seconds, since the key of this tenure was won. B-50.
+    `waited_s` is the time, in seconds, since the key of this tenure was won. `identity` and `prior_revision`
+    are what the winner knew of etcd: when the row has another identity, or a token later than the last tenure
+    that etcd knew, etcd is not the one under which the row was written, so that its former holder may still
+    serve; refusing sends the winner back to the start, where it raises the generation. B-50.
     """
     if row is None:
         return RaiseCheck.MAY
     if epoch <= row.token:
+        return RaiseCheck.FENCED
+    if identity is not None and identity != row.etcd_identity:
+        return RaiseCheck.FENCED
+    if prior_revision is not None and prior_revision < row.token.mod_revision:
         return RaiseCheck.FENCED
     if row.token.mod_revision == 0 and waited_s < row.granted_ttl_s:
         return RaiseCheck.MUST_WAIT
@@ -112,11 +126,18 @@ def may_take_role(
     )
 
 
-def etcd_was_rebuilt(row: FenceRow | None, *, identity: EtcdIdentity, revision: int) -> bool:
+def etcd_was_rebuilt(
+    row: FenceRow | None, *, identity: EtcdIdentity, revision: int, last_tenure: int
+) -> bool:
     """Say whether etcd is not the one on record, or is behind it: its data was wiped, or restored from a
     snapshot.
+
+    `last_tenure` is the mod_revision of the last tenure that etcd knows. A restored etcd whose revision has
+    caught up with the one on record still knows no tenure as late as the row's token.
     """
-    return row is not None and (row.etcd_identity != identity or revision < row.etcd_revision)
+    return row is not None and (
+        row.etcd_identity != identity or revision < row.etcd_revision or last_tenure < row.token.mod_revision
+    )
 
 
 def may_raise_generation(row: FenceRow, *, now_ms: int, quiet_ms: int = GENERATION_QUIET_MS) -> bool:

@@ -125,6 +125,7 @@ def raise_fence(
     identity: EtcdIdentity,
     etcd_revision: int,
     fresh_history_id: str,
+    prior_revision: int | None = None,
     permit: Callable[[FenceRow | None], Permission] = lambda _: ALLOWED,
 ) -> Raise:
     """Put `epoch` into the row if it is greater and `permit` allows it (B-40: HA feature and instance on
@@ -135,7 +136,7 @@ def raise_fence(
     """
     _require_transaction(conn)
     found = _row(conn.execute(_READ_EXCLUSIVE).mappings().first())
-    check = may_raise(found, epoch=epoch, waited_s=waited_s)
+    check = may_raise(found, epoch=epoch, waited_s=waited_s, identity=identity, prior_revision=prior_revision)
     if check is not RaiseCheck.MAY:
         return Raise(check, ALLOWED, found)
     permission = permit(found)

@@ -77,8 +77,6 @@ def on_fence(m: Machine, event: FenceRead, now_s: float) -> None:
         fail(m, now_s)
         return
     m.row = event.row
-    if event.row is not None:
-        m.known_generation = max(m.known_generation, event.row.token.generation)
     m.move(Phase.READING_VIEW)
     m.read_view()
 
@@ -101,9 +99,9 @@ def on_view(m: Machine, view: View, now_s: float) -> None:
 
 
 def _is_rebuilt(m: Machine, row: FenceRow, view: View) -> bool:
-    if etcd_was_rebuilt(row, identity=_identity_of(view), revision=view.revision):
-        return True
-    return m.went_back_in is not None and row.token.generation <= m.went_back_in
+    return row.token.generation <= m.went_back_in or etcd_was_rebuilt(
+        row, identity=_identity_of(view), revision=view.revision, last_tenure=view.last_tenure
+    )
 
 
 def _identity_of(view: View) -> EtcdIdentity:
@@ -147,7 +145,9 @@ def on_permission(m: Machine, event: PermissionGiven, now_s: float) -> None:
     m.refused_detail = ""
     generation = 1 if m.row is None else m.row.token.generation
     m.move(Phase.CAMPAIGNING)
-    m.write_key(view.leader, m.own_record(generation=generation, identity=_identity_of(view)))
+    prior = view.last_tenure if view.leader is None else view.leader.mod_revision
+    own = m.own_record(generation=generation, identity=_identity_of(view), prior=prior)
+    m.write_key(view.leader, own)
 
 
 def _unless_paused(m: Machine, view: View) -> Permission:

@@ -78,7 +78,9 @@ class EtcdCoordination:
     def _read(self, revision: int, identity: Sequence[rpc.KeyValue], rest: Sequence[rpc.KeyValue]) -> View:
         keys = self._keys
         found = {kv.key.decode(): kv for kv in rest}
-        leader, history, pause = (found.get(key) for key in (keys.leader, keys.history, keys.pause))
+        leader, history, pause, tenure = (
+            found.get(key) for key in (keys.leader, keys.history, keys.pause, keys.tenure)
+        )
         return View(
             revision=revision,
             identity=EtcdIdentity(identity[0].value.decode()) if identity else None,
@@ -92,6 +94,7 @@ class EtcdCoordination:
             ),
             history=decode_history(history.value) if history else None,
             pause=decode_pause(pause.value) if pause else None,
+            last_tenure=tenure.mod_revision if tenure else 0,
         )
 
     async def create_identity(self, identity: EtcdIdentity) -> None:
@@ -128,7 +131,10 @@ class EtcdCoordination:
         """See `Coordination`."""
         key = self._keys.leader.encode()
         free = rpc.Compare(key=key, target=_Target.Value("CREATE"), create_revision=0)
-        return await self._write([free, self._same_identity(leader)], self._put_leader(leader))
+        prior = rpc.Compare(
+            key=self._keys.tenure.encode(), target=_Target.Value("MOD"), mod_revision=leader.prior
+        )
+        return await self._write([free, prior, self._same_identity(leader)], self._put_leader(leader))
 
     async def replace(self, held: LeaderRecord, leader: LeaderRecord) -> WriteResult:
         """See `Coordination`."""
@@ -140,7 +146,7 @@ class EtcdCoordination:
 
     async def give_up(self, held: LeaderRecord) -> WriteResult:
         """See `Coordination`."""
-        return await self._write(self._held(held), _delete(self._keys.leader))
+        return await self._write(self._held(held), [_delete(self._keys.leader)])
 
     async def hints(self) -> AsyncIterator[Hint]:
         """See `Coordination`."""
@@ -162,9 +168,9 @@ class EtcdCoordination:
             return Hint.MEMBERS_CHANGED
         return None
 
-    async def _write(self, compare: Sequence[rpc.Compare], order: rpc.RequestOp) -> WriteResult:
+    async def _write(self, compare: Sequence[rpc.Compare], orders: Sequence[rpc.RequestOp]) -> WriteResult:
         try:
-            answer = await self._client.transact(compare, [order], repeatable=False)
+            answer = await self._client.transact(compare, orders, repeatable=False)
         except LeaseNotFound:
             return WriteResult(Written.REFUSED)
         except CoordinationUnavailable:
@@ -185,8 +191,11 @@ class EtcdCoordination:
             key=self._keys.identity.encode(), target=_Target.Value("VALUE"), value=leader.identity.encode()
         )
 
-    def _put_leader(self, leader: LeaderRecord) -> rpc.RequestOp:
-        return _put(self._keys.leader, encode_leader(leader), lease=leader.lease)
+    def _put_leader(self, leader: LeaderRecord) -> list[rpc.RequestOp]:
+        return [
+            _put(self._keys.leader, encode_leader(leader), lease=leader.lease),
+            _put(self._keys.tenure, leader.instance.encode()),
+        ]
 
 
 def _range(key: str) -> rpc.RequestOp:

@@ -183,8 +183,7 @@ class Machine:
         self.view_sent_s = LONG_AGO
         self.next_view_s = NEVER
         self.settled = False
-        self.known_generation = 0
-        self.went_back_in: int | None = None  # the generation known when etcd's revision was seen to fall
+        self.went_back_in = 0  # the generation in which the fence row proved that etcd went back
         # candidacy
         self.row: FenceRow | None = None
         self.basis: View | None = (
@@ -198,6 +197,7 @@ class Machine:
         self.tenure: Tenure | None = None
         self.act_at_s = NEVER
         self.given_up = NO_EPOCH
+        self.confirm_at_s = NEVER
         self.trouble_since_s = NEVER
         self.was_primary = False
         # switching over
@@ -281,7 +281,7 @@ class Machine:
         sent_s = min(self.renewed_s, held.seen_s)
         return guard_until_s(sent_s=sent_s, granted_ttl_s=self.granted_ttl_s)
 
-    def own_record(self, *, generation: int, identity: EtcdIdentity) -> LeaderRecord:
+    def own_record(self, *, generation: int, identity: EtcdIdentity, prior: int) -> LeaderRecord:
         """Give the leader key as this member would write it."""
         assert self.lease is not None
         return LeaderRecord(
@@ -291,6 +291,7 @@ class Machine:
             identity=identity,
             mod_revision=0,
             lease=self.lease,
+            prior=prior,
         )
 
     def is_own(self, leader: LeaderRecord | None) -> bool:

@@ -44,6 +44,7 @@ class _State:
     members: dict[InstanceName, Member] = field(default_factory=dict)
     history: History | None = None
     pause: Pause | None = None
+    last_tenure: int = 0
     leases: dict[LeaseId, _Lease] = field(default_factory=dict)
 
 
@@ -121,6 +122,7 @@ class MemoryEtcd:
             members=tuple(state.members[name] for name in sorted(state.members)),
             history=state.history,
             pause=state.pause,
+            last_tenure=state.last_tenure,
         )
 
     def create_identity(self, identity: EtcdIdentity, now_s: float) -> None:
@@ -161,7 +163,7 @@ class MemoryEtcd:
         self.expire(now_s)
         state = self._state
         if held is None:
-            if leader is None or state.leader is not None:
+            if leader is None or state.leader is not None or leader.prior != state.last_tenure:
                 return _REFUSED
         elif not self._holds(held):
             return _REFUSED
@@ -175,6 +177,7 @@ class MemoryEtcd:
         if held is not None and leader.instance != held.instance and not self._is_member(leader):
             return _REFUSED
         state.revision += 1
+        state.last_tenure = state.revision
         state.leader = replace(leader, mod_revision=state.revision)
         self._hint(Hint.LEADER_CHANGED)
         return WriteResult(Written.APPLIED, state.revision)

@@ -145,6 +145,14 @@ class StoreSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRefused:
+    """A write under `epoch` was refused by the fence row."""
+
+    epoch: Epoch
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
 class HandOverAsked:
     """Somebody asks for a planned switchover; `request` comes back in the answer."""
 
@@ -181,6 +189,7 @@ Event = (
     | Confirmed
     | HandOverPrepared
     | StoreSeen
+    | StoreRefused
     | HandOverAsked
     | StopAsked
     | Left

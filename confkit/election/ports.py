@@ -11,8 +11,10 @@ memory. The duties of whoever implements `Component`:
 3. Every write transaction checks the fence row itself (`confkit.fence.check_write`); the election cannot do
    this for you.
 4. `demote` may come at any time, also twice, also without a promotion before it.
-5. Any other exception than `StoreUnreachable` ends the process: a restarted backup is safer than a confused
-   primary.
+5. `promote` may also come to a component that is suspended or prepared for a hand-over: its key was rewritten
+   under a new token, and what waits goes on under that one.
+6. Every call may raise `StoreUnreachable`. Any other exception ends the process: a restarted backup is safer
+   than a confused primary.
 """
 
 from __future__ import annotations
@@ -144,6 +146,12 @@ class Leadership(Protocol):
         role up, or kept it.
         """
 
+    def refused(self, epoch: Epoch, confirmation: Confirmation) -> None:
+        """Tell that a write under `epoch` was refused by the fence row (FENCED or WENT_BACK).
+
+        The election would find out within one TTL by itself; this makes it at once.
+        """
+
     async def pause_failover(self, *, reason: str, by: str) -> None:
         """Stop automatic switchover of the whole pair until `resume_failover`."""
 
@@ -188,7 +196,9 @@ class Coordination(Protocol):
         """Pause automatic switchover of this component, or end the pause."""
 
     async def campaign(self, leader: LeaderRecord) -> WriteResult:
-        """Write the leader key on `leader.lease` if there is none and the identity is `leader.identity`."""
+        """Write the leader key on `leader.lease` if there is none, the identity is `leader.identity` and the
+        last tenure is `leader.prior`.
+        """
 
     async def replace(self, held: LeaderRecord, leader: LeaderRecord) -> WriteResult:
         """Write `leader` in the place of `held`, compared on identity, mod_revision and lease: a hand-over or

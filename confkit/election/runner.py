@@ -27,8 +27,10 @@ from confkit.election.ports import (
 )
 from confkit.election.timing import Timing
 from confkit.election.types import (
+    Confirmation,
     Epoch,
     EtcdIdentity,
+    GenerationRaise,
     HandOver,
     HandOverResult,
     InstanceName,
@@ -37,6 +39,8 @@ from confkit.election.types import (
     Member,
     Pause,
     ProcessFacts,
+    Promotion,
+    PromotionResult,
     State,
     WriteResult,
     Written,
@@ -150,6 +154,10 @@ class Election:
         """See `Leadership`."""
         self._subscribers.append(on_change)
         return lambda: self._subscribers.remove(on_change) if on_change in self._subscribers else None
+
+    def refused(self, epoch: Epoch, confirmation: Confirmation) -> None:
+        """Tell that a write under `epoch` was refused by the fence row. See `Leadership`."""
+        self._inbox.put_nowait(msg.StoreRefused(epoch, confirmation))
 
     def refresh(self) -> None:
         """Have the member key written now: the component's `member()` says something new, such as a database
@@ -334,12 +342,21 @@ class Election:
             case msg.AskPermission(call, row, view):
                 return msg.PermissionGiven(call, component.may_campaign(row, view))
             case msg.RaiseGeneration(call, expected, identity, revision):
-                outcome = await component.raise_generation(expected, identity=identity, revision=revision)
+                try:
+                    outcome = await component.raise_generation(expected, identity=identity, revision=revision)
+                except StoreUnreachable:
+                    outcome = GenerationRaise.UNREACHABLE
                 return msg.GenerationAnswered(call, outcome)
             case msg.Promote(call, epoch, grounds):
-                return msg.Promoted(call, await component.promote(epoch, grounds))
+                try:
+                    return msg.Promoted(call, await component.promote(epoch, grounds))
+                except StoreUnreachable as error:
+                    return msg.Promoted(call, Promotion(PromotionResult.UNREACHABLE, str(error)))
             case msg.Confirm(call, epoch):
-                return msg.Confirmed(call, await component.confirm(epoch))
+                try:
+                    return msg.Confirmed(call, await component.confirm(epoch))
+                except StoreUnreachable:
+                    return msg.Confirmed(call, Confirmation.UNREACHABLE)
             case msg.PrepareHandOver(call, successor, timeout_s):
                 return msg.HandOverPrepared(call, await component.prepare_handover(successor, timeout_s))
         return await self._order_component(order)

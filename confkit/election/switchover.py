@@ -87,6 +87,7 @@ def on_prepared(m: Machine, event: HandOverPrepared, now_s: float) -> None:
                 endpoints=successor.facts.endpoints,
                 lease=successor.lease,
                 mod_revision=0,
+                prior=held.mod_revision,
             ),
         )
 

@@ -19,6 +19,7 @@ from confkit.election.messages import (
     Promote,
     Promoted,
     Resume,
+    StoreRefused,
     Suspend,
 )
 from confkit.election.types import (
@@ -26,6 +27,7 @@ from confkit.election.types import (
     Grounds,
     HandOverResult,
     LeaderRecord,
+    Promotion,
     PromotionResult,
     View,
 )
@@ -56,6 +58,11 @@ def proceed(m: Machine, now_s: float) -> None:
     elif m.phase is Phase.SUSPENDED and guarded and now_s >= m.act_at_s:
         m.move(Phase.CONFIRMING)
         m.emit(Confirm(m.next_call(), m.tenure.epoch))
+    elif m.phase is Phase.OPEN and now_s >= m.confirm_at_s:
+        m.confirm_at_s = (
+            now_s + m.granted_ttl_s
+        )  # a primary with nothing to write learns of a higher token, too
+        m.emit(Confirm(m.next_call(), m.tenure.epoch))
     if now_s - m.trouble_since_s >= m.granted_ttl_s:
         _resign(m, now_s)
 
@@ -71,6 +78,7 @@ def _promote(m: Machine, held: Tenure, now_s: float) -> None:
         granted_ttl_s=m.granted_ttl_s,
         waited_s=now_s - held.won_s,
         view=m.view,
+        prior_revision=held.record.prior,
         take_over=m.take_over,
     )
     m.emit(Promote(m.next_call(), held.epoch, grounds))
@@ -87,6 +95,7 @@ def on_promoted(m: Machine, event: Promoted, now_s: float) -> None:
             m.failures = 0
             m.trouble_since_s = NEVER
             m.was_primary = True
+            m.confirm_at_s = now_s + m.granted_ttl_s
             m.move(Phase.OPEN)
             m.announce(Notice.BECAME_PRIMARY, promotion.detail, m.tenure.epoch)
         case PromotionResult.UNREACHABLE:
@@ -97,14 +106,22 @@ def on_promoted(m: Machine, event: Promoted, now_s: float) -> None:
             m.act_at_s = m.tenure.won_s + promotion.wait_s + ROUNDING_S
             m.move(Phase.WAITING)
         case PromotionResult.FENCED:
-            m.announce(Notice.FENCED, promotion.detail, promotion.held)
-            give_up(m, "another server holds a higher token", now_s)
+            _fenced(m, promotion, now_s)
         case PromotionResult.WENT_BACK:
             m.announce(Notice.WENT_BACK, promotion.detail)
             give_up(m, "the database went back", now_s)
         case PromotionResult.NOT_ALLOWED:
             m.announce(Notice.REFUSED, promotion.detail)
             give_up(m, "the promotion was refused", now_s)
+
+
+def _fenced(m: Machine, promotion: Promotion, now_s: float) -> None:
+    assert m.tenure is not None
+    if promotion.held is not None and promotion.held < m.tenure.epoch:
+        # a lower token that was refused all the same: etcd is not the one under which the row was written
+        m.went_back_in = max(m.went_back_in, promotion.held.generation)
+    m.announce(Notice.FENCED, promotion.detail, promotion.held)
+    give_up(m, "another server holds a higher token", now_s)
 
 
 def suspend(m: Machine, reason: str) -> None:
@@ -123,10 +140,12 @@ def suspend(m: Machine, reason: str) -> None:
 
 def on_confirmed(m: Machine, event: Confirmed, now_s: float) -> None:
     """Resume when the row holds our token and the guard still runs; a refused token gives the key up."""
-    if event.call != m.call or m.phase is not Phase.CONFIRMING:
+    if event.call != m.call or m.phase not in (Phase.CONFIRMING, Phase.OPEN):
         return
     assert m.tenure is not None
     match event.confirmation:
+        case Confirmation.HOLDS if m.phase is Phase.OPEN:
+            m.trouble_since_s = NEVER
         case Confirmation.HOLDS if now_s < m.guard_s():
             m.trouble_since_s = NEVER
             m.move(Phase.OPEN)
@@ -136,14 +155,24 @@ def on_confirmed(m: Machine, event: Confirmed, now_s: float) -> None:
             m.move(Phase.SUSPENDED)
         case Confirmation.UNREACHABLE:
             m.trouble_since_s = min(m.trouble_since_s, now_s)
-            m.act_at_s = now_s + m.timing.retry_s
-            m.move(Phase.SUSPENDED)
+            if m.phase is Phase.CONFIRMING:
+                m.act_at_s = now_s + m.timing.retry_s
+                m.move(Phase.SUSPENDED)
         case Confirmation.FENCED:
             m.announce(Notice.FENCED, epoch=m.tenure.epoch)
             give_up(m, "another server holds a higher token", now_s)
         case Confirmation.WENT_BACK:
             m.announce(Notice.WENT_BACK)
             give_up(m, "the database went back", now_s)
+
+
+def on_refused(m: Machine, event: StoreRefused, now_s: float) -> None:
+    """Stop being primary: a write under this token was refused by the fence row."""
+    if m.tenure is None or m.tenure.epoch != event.epoch or m.phase in (Phase.TRANSFERRING, Phase.REWRITING):
+        return
+    went_back = event.confirmation is Confirmation.WENT_BACK
+    m.announce(Notice.WENT_BACK if went_back else Notice.FENCED, epoch=event.epoch)
+    give_up(m, "the database refused this server's token", now_s)
 
 
 def on_view(m: Machine, view: View, sent_s: float, now_s: float) -> None:
@@ -177,7 +206,8 @@ def rewrite(m: Machine, found: LeaderRecord | None) -> None:
     m.given_up = max(m.given_up, found.epoch)
     m.move(Phase.REWRITING)
     held = m.tenure.record
-    m.write_key(found, m.own_record(generation=held.generation, identity=held.identity))
+    own = m.own_record(generation=held.generation, identity=held.identity, prior=found.mod_revision)
+    m.write_key(found, own)
 
 
 def on_rewritten(m: Machine, event: KeyWritten, now_s: float) -> None:

@@ -114,6 +114,8 @@ class LeaderRecord:
     identity: EtcdIdentity
     mod_revision: int
     lease: LeaseId
+    prior: int = 0
+    """The mod_revision of the tenure before this one; whoever writes the key compares it."""
 
     @property
     def epoch(self) -> Epoch:
@@ -140,6 +142,10 @@ class View:
     members: tuple[Member, ...] = ()
     history: History | None = None
     pause: Pause | None = None
+    last_tenure: int = 0
+    """The mod_revision of the last tenure that this etcd knows, ended or not:
+    `/{cluster}/{component}/tenure`.
+    """
 
 
 class Refusal(Enum):
@@ -235,6 +241,8 @@ class Grounds:
     granted_ttl_s: float
     waited_s: float
     view: View
+    prior_revision: int | None = None
+    """The last tenure that etcd knew before this one: a later token in the row means that etcd went back."""
     take_over: bool = False
     """An operator ordered it by hand (`--take-over`, B-40): the license and the holder on record are not
     asked.

@@ -95,23 +95,12 @@ def on_view(m: Machine, event: ViewRead, now_s: float) -> None:
 
 
 def _note(m: Machine, view: View, sent_s: float, now_s: float) -> None:
-    _notice_if_etcd_went_back(m, view)
     m.view, m.view_sent_s = view, sent_s
     m.settled = True
     if view.leader is not None:
         m.flapping = m.flapping.saw(view.leader.instance, now_s)
         if not m.is_own(view.leader):
             m.failures = 0
-
-
-def _notice_if_etcd_went_back(m: Machine, view: View) -> None:
-    """Revisions never fall unless etcd was restored; the row may be too old to show it, so it is remembered
-    here.
-    """
-    if m.view is not None and view.identity == m.view.identity and view.revision < m.view.revision:
-        m.went_back_in = m.known_generation
-    if view.leader is not None:
-        m.known_generation = max(m.known_generation, view.leader.generation)
 
 
 def on_hint(m: Machine, event: Hinted, now_s: float) -> None:

@@ -58,6 +58,11 @@ class Keys:
         return f"{self.prefix}failover"
 
     @property
+    def tenure(self) -> str:
+        """Written with every leader key and attached to nothing: its mod_revision is the last token's."""
+        return f"{self.prefix}tenure"
+
+    @property
     def members(self) -> str:
         """What the keys of all members begin with."""
         return f"{self.prefix}members/"
@@ -75,6 +80,7 @@ def encode_leader(leader: LeaderRecord) -> bytes:
             "endpoints": list(leader.endpoints),
             "generation": leader.generation,
             "identity": leader.identity,
+            "prior": leader.prior,
         }
     )
 
@@ -89,6 +95,7 @@ def decode_leader(value: bytes, *, mod_revision: int, lease: int) -> LeaderRecor
         identity=EtcdIdentity(found["identity"]),
         mod_revision=mod_revision,
         lease=LeaseId(lease),
+        prior=int(found.get("prior", 0)),
     )
 
 

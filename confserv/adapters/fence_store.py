@@ -70,6 +70,7 @@ class SqlFence:
                 granted_ttl_s=grounds.granted_ttl_s,
                 identity=grounds.identity,
                 etcd_revision=grounds.etcd_revision,
+                prior_revision=grounds.prior_revision,
                 fresh_history_id=history_id,
                 permit=lambda row: self._permit(
                     conn, row, instance=facts.instance, now=now, take_over=grounds.take_over

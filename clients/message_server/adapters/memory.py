@@ -91,7 +91,13 @@ class MemoryLogStore:
         """Raise the token."""
         self._reach()
         permission = permit(self._row)
-        check = may_raise(self._row, epoch=epoch, waited_s=grounds.waited_s)
+        check = may_raise(
+            self._row,
+            epoch=epoch,
+            waited_s=grounds.waited_s,
+            identity=grounds.identity,
+            prior_revision=grounds.prior_revision,
+        )
         if check is not RaiseCheck.MAY or not permission.allowed:
             return Raise(check, permission, self._row)
         self._row = raised(

@@ -109,6 +109,7 @@ class SqlLogStore:
                 granted_ttl_s=grounds.granted_ttl_s,
                 identity=grounds.identity,
                 etcd_revision=grounds.etcd_revision,
+                prior_revision=grounds.prior_revision,
                 fresh_history_id=str(uuid.uuid4()),
                 permit=permit,
             )

@@ -76,7 +76,13 @@ class RecordingComponent:
         """See `Component`."""
         await self._called("promote")
         row = self.store.row
-        check = fence.may_raise(row, epoch=epoch, waited_s=grounds.waited_s)
+        check = fence.may_raise(
+            row,
+            epoch=epoch,
+            waited_s=grounds.waited_s,
+            identity=grounds.identity,
+            prior_revision=grounds.prior_revision,
+        )
         if check is fence.RaiseCheck.FENCED:
             return Promotion(PromotionResult.FENCED)
         if check is fence.RaiseCheck.MUST_WAIT:

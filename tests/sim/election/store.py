@@ -39,7 +39,13 @@ class Store:
 
     def promote(self, name: InstanceName, epoch: Epoch, grounds: Grounds) -> Promotion:
         """Raise the token, or say why not."""
-        check = fence.may_raise(self.row, epoch=epoch, waited_s=grounds.waited_s)
+        check = fence.may_raise(
+            self.row,
+            epoch=epoch,
+            waited_s=grounds.waited_s,
+            identity=grounds.identity,
+            prior_revision=grounds.prior_revision,
+        )
         if check is fence.RaiseCheck.FENCED:
             return Promotion(PromotionResult.FENCED, held=self.row.token if self.row else None)
         if check is fence.RaiseCheck.MUST_WAIT:
