@@ -29,10 +29,13 @@ _REFUSED = (SettingsError, DatabaseRefused, TimingImpossible, CredentialsError)
 _FAILED = (BindError, CoordinationRefused)
 
 
-def command_line(program: str, about: str, model: type[S], serve: Serve[S]) -> typer.Typer:
+def command_line(
+    program: str, about: str, model: type[S], serve: Serve[S], *, elected: bool = True
+) -> typer.Typer:
     """Make the command of a server.
 
-    `program` is its name, `about` one line for its help, `model` its settings.
+    `program` is its name, `about` one line for its help, `model` its settings; `elected` is false for a process
+    that has no role to take over.
     """
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -45,12 +48,13 @@ def command_line(program: str, about: str, model: type[S], serve: Serve[S]) -> t
             str | None,
             typer.Option("-s", "--name", help="Name of the server, and of its table in the settings."),
         ] = None,
-        take_over: Annotated[
-            bool,
-            typer.Option(
-                "--take-over", help="Take the role from the last primary without the HA feature. Logged."
-            ),
-        ] = False,
+        # a default instead of an annotation, which would be evaluated where `elected` is not known
+        take_over: bool = typer.Option(
+            False,
+            "--take-over",
+            help="Take the role from the last primary without the HA feature. Logged.",
+            hidden=not elected,
+        ),
         print_config: Annotated[
             bool, typer.Option("--print-config", help="Print the settings, and end.")
         ] = False,
