@@ -34,7 +34,8 @@ class Attachment:
     """The bond of one server with the Configuration Server. Use it in `async with`, in the loop that serves.
 
     `application_type` is the type that it registers with; `endpoints` are the host:port addresses at which it
-    serves; `events` gets the Message Server as its sink.
+    serves; `events` gets the Message Server as its sink; `follows_license` is false for a process whose certificate
+    may not read the license.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Attachment:
         version: str,
         endpoints: Sequence[str],
         events: EventLog,
+        follows_license: bool = True,
     ) -> None:
         tls = settings.tls.files()
         self.channel = ServiceChannel(settings.config_servers, tls, component="Configuration Server")
@@ -64,6 +66,7 @@ class Attachment:
             tls,
             settings.data_dir / "spool" / settings.name / "log",
         )
+        self._follows_license = follows_license
         self._tasks: list[asyncio.Task[None]] = []
         events.attach(self._publisher.put)
 
@@ -71,10 +74,9 @@ class Attachment:
         """Begin: nothing here waits for an answer."""
         self.channel.warm()
         await self._publisher.start()
-        self._tasks = [
-            asyncio.create_task(self._open_session(), name="open the session"),
-            asyncio.create_task(self.license.run(), name="follow the license"),
-        ]
+        self._tasks = [asyncio.create_task(self._open_session(), name="open the session")]
+        if self._follows_license:
+            self._tasks.append(asyncio.create_task(self.license.run(), name="follow the license"))
         return self
 
     async def __aexit__(

@@ -1,0 +1,141 @@
+"""Composition root: the only module that names the real adapters of a Local Control Agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+from typing import Any
+
+import structlog
+from confapi.config.v1 import objects_pb2
+from confapi.control.v1 import agent_pb2_grpc
+from confclient.cache import Cache
+from confclient.errors import ConfservError
+from confclient.processes import process_identity
+
+from confkit.attachment import Attachment
+from confkit.clock import SystemClock
+from confkit.coordination import etcd_client
+from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
+from confkit.events import EventLog
+from confkit.process import ExitStatus, Shutdown, notify_ready
+from confkit.server import GrpcServer
+from local_agent.adapters.configuration import TYPES, CachedDirectory, ExitReports
+from local_agent.adapters.etcd_leases import EtcdLeases
+from local_agent.adapters.host_processes import PidfdProcesses
+from local_agent.adapters.ledger import FileLedger
+from local_agent.agent import Agent, Hands
+from local_agent.api import POLICY, SERVICE, LocalAgentService
+from local_agent.core.model import Configured
+from local_agent.orders import Orders
+from local_agent.settings import LocalAgentSettings
+
+COMPONENT = "lca"
+WARM_S = 5.0
+"""How often etcd is asked something, in seconds, so that the connection for the next revocation stands."""
+
+_GRACE_S = 1.0
+_CACHE_RETRY_S = 5.0
+_log = structlog.get_logger()
+
+
+async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
+    """Run an agent until `shutdown`; gives the exit status. What it has started runs on.
+
+    Raises BindError, SettingsError: see their texts.
+    """
+    events = EventLog(application=settings.name, component=COMPONENT)
+    version = importlib.metadata.version("confserv")
+    own = process_identity()
+    async with contextlib.AsyncExitStack() as stack:
+        server = GrpcServer(
+            listen=settings.listen, tls=settings.tls.files(), cluster=settings.cluster, policy=POLICY
+        )
+        endpoint = settings.advertise or server.bind()
+        etcd = etcd_client(settings.required_etcd())
+        stack.push_async_callback(etcd.close)
+        leases = EtcdLeases(etcd, cluster=settings.cluster)
+        processes = PidfdProcesses(output_dir=settings.data_dir / "output")
+        stack.callback(processes.close)
+        attachment = Attachment(
+            settings,
+            application_type=objects_pb2.APPLICATION_TYPE_LOCAL_CONTROL_AGENT,
+            version=version,
+            endpoints=(endpoint,),
+            events=events,
+            follows_license=False,
+        )
+        agent = Agent(
+            hands=Hands(
+                processes,
+                leases,
+                ExitReports(attachment.channel),
+                FileLedger(settings.data_dir / f"{settings.name}.processes.json"),
+            ),
+            clock=SystemClock(),
+            events=events,
+        )
+        cache = Cache(attachment.channel, types=TYPES)
+        directory = CachedDirectory(cache)
+        orders = Orders(
+            agent=agent,
+            processes=processes,
+            leases=leases,
+            directory=directory,
+            host=own.host,
+            host_name=settings.host_name,
+            boot_id=own.boot_id,
+        )
+        server.add(
+            agent_pb2_grpc.add_LocalAgentServiceServicer_to_server,
+            LocalAgentService(agent=agent, orders=orders),
+            SERVICE,
+        )
+        await stack.enter_async_context(attachment)
+        stack.push_async_callback(agent.close)
+        agent.start()
+        living = asyncio.create_task(agent.run())
+        for work in (
+            living,
+            asyncio.create_task(_warm(leases)),
+            asyncio.create_task(_configure(cache, directory, agent, settings.host_name)),
+        ):
+            stack.push_async_callback(_end, work)
+        stack.push_async_callback(cache.close)
+        await server.start()
+        stack.push_async_callback(server.stop, _GRACE_S)
+        await server.set_serving(serving=True)
+        events.emit("00-25000", version=version)
+        notify_ready(f"{COMPONENT} {settings.name} at {endpoint}")
+        asked = asyncio.create_task(shutdown.wait())
+        stack.push_async_callback(_end, asked)
+        await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            living.result()  # a broken invariant ends the process
+        events.emit("00-25001", detail=shutdown.reason)
+    return ExitStatus.DONE
+
+
+async def _configure(cache: Cache, directory: CachedDirectory, agent: Agent, host_name: str) -> None:
+    """Follow the applications of this host."""
+    cache.listen(lambda _: agent.handle(Configured(directory.specs(host_name))))
+    while True:
+        try:
+            await cache.start()
+            return
+        except ConfservError as error:
+            _log.warning("the configuration cannot be followed", detail=str(error))
+            await asyncio.sleep(_CACHE_RETRY_S)
+
+
+async def _warm(leases: EtcdLeases) -> None:
+    while True:
+        with contextlib.suppress(CoordinationUnavailable, CoordinationRefused):
+            await leases.members(COMPONENT)
+        await asyncio.sleep(WARM_S)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
