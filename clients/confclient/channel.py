@@ -1,17 +1,19 @@
 """A channel to whichever server is primary of one elected component.
 
-Why it exists: Configuration Server, License Reporting Manager, License Manager, Message Server and Solution Control
-are all pairs whose role moves; this is the one place that follows it. It keeps warm connections to all members,
-follows hints, repeats what may be repeated until the caller's deadline, and drops what comes from a tenure that is
-over. An application sees a slower call, never a failed one, for as long as its deadline allows (`ha.md`, Clients).
+Why it exists: Configuration Server, License Reporting Manager, License Manager, Message Server and Solution
+Control are all pairs whose role moves; this is the one place that follows it. It keeps warm connections to
+all members, follows hints, repeats what may be repeated until the caller's deadline, and drops what comes
+from a tenure that is over. An application sees a slower call, never a failed one, for as long as its deadline
+allows (`ha.md`, Clients).
 
-It does not promise that a call is carried out only once unless the server recognizes repetitions (request ids,
-session ids, handles, sequences), and it does not resume streams: their callers know from where.
+It does not promise that a call is carried out only once unless the server recognizes repetitions (request
+ids, session ids, handles, sequences), and it does not resume streams: their callers know from where.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -400,7 +402,7 @@ def _draw() -> float:
 
 
 async def _wait_for(event: asyncio.Event, *, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
+    with contextlib.suppress(TimeoutError):
+        # wait_for of Python 3.11 can lose a cancellation that comes together with the event
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

@@ -1,14 +1,16 @@
 """Takes batches of events and stores them in groups: all that waits goes into one transaction.
 
-A batch is answered once it is durable. Only a server that is primary, and can prove it at that instant, stores
-anything; one that is suspended lets batches wait, one that is not primary refuses them. After a database did not
-answer, nothing is assumed: what it holds is read before the same events are stored again, so that subscribers
-miss none and senders' repetitions change nothing. All of it but the store runs in the event loop.
+A batch is answered once it is durable. Only a server that is primary, and can prove it at that instant,
+stores anything; one that is suspended lets batches wait, one that is not primary refuses them. After a
+database did not answer, nothing is assumed: what it holds is read before the same events are stored again, so
+that subscribers miss none and senders' repetitions change nothing. All of it but the store runs in the event
+loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -50,9 +52,9 @@ class _Batch:
 class Surroundings:
     """What the journal asks and tells others.
 
-    `epoch_now` gives the token of which this server is sure now; `refusal` the error for whoever asks a server
-    that is not primary; `wall_ms` the wall clock; `tell` takes events just stored; `log` takes a number of the
-    catalogue and attributes.
+    `epoch_now` gives the token of which this server is sure now; `refusal` the error for whoever asks a
+    server that is not primary; `wall_ms` the wall clock; `tell` takes events just stored; `log` takes a
+    number of the catalogue and attributes.
     """
 
     epoch_now: Callable[[], Epoch | None]
@@ -121,8 +123,8 @@ class Journal:
             await self._pause(soon=self._admission is Admission.OPEN)
 
     async def append(self, records: Sequence[LogRecord]) -> Epoch:
-        """Store a batch; returns once it is durable, with the token under which it is. Raises when this server is
-        not primary (repeat it there), or InvalidError when the database refuses the batch.
+        """Store a batch; returns once it is durable, with the token under which it is. Raises when this
+        server is not primary (repeat it there), or InvalidError when the database refuses the batch.
         """
         if self._admission is Admission.CLOSED:
             raise self._around.refusal()
@@ -230,10 +232,10 @@ class Journal:
     async def _pause(self, *, soon: bool) -> None:
         """Wait for a change; `soon` when the proof of the role may come back without one."""
         self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), _PROOF_RETRY_S if soon else None)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            # wait_for of Python 3.11 can lose a cancellation that comes together with the event
+            async with asyncio.timeout(_PROOF_RETRY_S if soon else None):
+                await self._changed.wait()
 
 
 def _fail(batch: _Batch, error: ConfservError) -> None:
