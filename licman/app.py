@@ -31,6 +31,7 @@ from licman.desk import Desk, License, Surroundings
 from licman.settings import LicmanSettings
 
 COMPONENT = "licman"
+_RETRY_S = 1.0
 
 
 def moment() -> Moment:
@@ -57,7 +58,8 @@ async def open_journal(database: Database, events: EventLog, shutdown: Shutdown)
         except StoreUnreachable as error:
             events.emit("67-25013", detail=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(shutdown.wait(), 1.0)
+                async with asyncio.timeout(_RETRY_S):
+                    await shutdown.wait()
     return None
 
 

@@ -76,7 +76,8 @@ class LicenseManager(FencedComponent):
             return False
         self._desk.suspend()
         try:
-            await asyncio.wait_for(self._desk.settle(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._desk.settle()
         except TimeoutError:
             return False
         return True

@@ -10,6 +10,7 @@ may have been committed. All of it but the journal runs in the event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -179,7 +180,9 @@ class Desk:
     # callers
 
     async def check_out(self, wanted: Wanted) -> tuple[Granted | Denied, Epoch]:
-        """Grant or deny; a grant is durable when this returns. Raises RequestError for what can never be granted."""
+        """Grant or deny; a grant is durable when this returns. Raises RequestError for what can never be
+        granted.
+        """
         ledger, epoch = await self._current()
         answer = ledger.check_out(wanted, self._around.now())
         record = answer.record if isinstance(answer, Granted) else None
@@ -357,11 +360,11 @@ class Desk:
         self._changed.set()
 
     async def _pause(self, timeout_s: float) -> None:
+        """Wait for a change, at most so long. (`asyncio.wait_for` of Python 3.11 can lose a cancellation here.)"""
         self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
 
 
 class _GaveUp(Exception):

@@ -277,7 +277,9 @@ class SlowModel:
 
 
 class CheckingOut(RuleBasedStateMachine):
-    """Random check-outs, check-ins, heartbeats, new licenses and passing time against the slow model (I-8)."""
+    """Random check-outs, check-ins, heartbeats, new licenses and passing time against the slow model
+    (I-8).
+    """
 
     owners = st.sampled_from([ANN, BOB])
     handles = st.sampled_from(["a", "b", "c", "d"])
