@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Mapping
 
 from confkit.election.types import Epoch
-
 from confserv.adapters.codec import ProtobufCodec
 from confserv.adapters.descriptors import type_table
 from confserv.adapters.json_schema import JsonSchemas
