@@ -1,7 +1,6 @@
 """The daily report: peaks beside what was entitled, and use beyond it.
 
-Why: one row says what a customer used on a day and whether that was covered, so its columns are a contract;
-they stand here once, and the command line, the API and later exports take them from here.
+Why: one row says what a customer used on a day, and whether that was covered at every second of it.
 
 Not promised: prices. Rows hold counts and times only.
 """

@@ -17,6 +17,8 @@ Seat = NewType("Seat", str)
 
 MAX_NAME_CHARACTERS = 255
 MS_PER_S = 1000
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970 UTC: what comes after it is a wrong unit, not a time."""
 
 Attributes = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
@@ -61,6 +63,26 @@ def second_of(time_ms: int) -> int:
 
 def fault_of(fact: SessionFact) -> str | None:
     """What makes a fact unusable, as a sentence for its sender, or None (`B-60`)."""
+    return None if _is_usable(fact) else _fault_of_names(fact) or _fault_of_numbers(fact)
+
+
+def _is_usable(fact: SessionFact) -> bool:
+    """The same as no fault, in one look: it is asked of every fact that comes in."""
+    return (
+        fact.version >= 1
+        and 0 < fact.start_ms <= LATEST_MS
+        and (fact.end_ms is None or fact.start_ms <= fact.end_ms <= LATEST_MS)
+        and 0 < len(fact.id) <= MAX_NAME_CHARACTERS
+        and 0 < len(fact.tenant) <= MAX_NAME_CHARACTERS
+        and 0 < len(fact.item) <= MAX_NAME_CHARACTERS
+        and len(fact.place) <= MAX_NAME_CHARACTERS
+        and len(fact.device) <= MAX_NAME_CHARACTERS
+        and len(fact.person) <= MAX_NAME_CHARACTERS
+        and bool(fact.place or fact.device)
+    )
+
+
+def _fault_of_names(fact: SessionFact) -> str | None:
     names = {"id": fact.id, "tenant": fact.tenant, "item": fact.item}
     for name, value in names.items():
         if not value:
@@ -71,7 +93,7 @@ def fault_of(fact: SessionFact) -> str | None:
     for name, value in texts.items():
         if len(value) > MAX_NAME_CHARACTERS:
             return f"{name} has {len(value)} characters: at most {MAX_NAME_CHARACTERS} are stored"
-    return _fault_of_numbers(fact)
+    return None
 
 
 def _fault_of_numbers(fact: SessionFact) -> str | None:
@@ -83,4 +105,7 @@ def _fault_of_numbers(fact: SessionFact) -> str | None:
         return (
             f"end lies {fact.start_ms - fact.end_ms} ms before start: a session cannot end before it begins"
         )
+    latest_ms = max(fact.start_ms, fact.end_ms or 0)
+    if latest_ms > LATEST_MS:
+        return f"{latest_ms} ms lies behind the year 9999: times are milliseconds since 1970"
     return None

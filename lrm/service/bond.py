@@ -154,6 +154,7 @@ class Bond:
             case core.AnnounceLost():
                 emit("66-25201", detail=detail)
             case core.Leave(reason):
+                self._tools.channel.suspect(self._server)
                 raise NotPrimaryError(f"{self._server} is left: {reason}")
             case core.AnnounceDifference(ours, server):
                 emit("66-25203", ours=ours, server=server)

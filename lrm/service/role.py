@@ -89,6 +89,7 @@ class UsageRole:
         self._keeper = tools.keeper
         self._reachable = True
         self._applied = 0
+        self._was_refused = False
         self._saving: set[asyncio.Task[None]] = set()
         self.recorder = Recorder(commit=self._commit, epoch=self._epoch_now, on_lost=self._lost)
         self.status: Callable[[], Mapping[str, str]] = dict
@@ -101,8 +102,12 @@ class UsageRole:
         return await self._keeper.read_fence()
 
     def may_campaign(self, row: FenceRow | None, view: View) -> Permission:
-        """Apply B-40."""
-        return self._may_take_role(row, take_over=False)
+        """Apply B-40; a refusal is logged once."""
+        permission = self._may_take_role(row, take_over=False)
+        if not permission.allowed and not self._was_refused:
+            self._tools.events.emit("00-25012", detail=permission.detail)
+        self._was_refused = not permission.allowed
+        return permission
 
     async def raise_generation(
         self, expected: FenceRow, *, identity: EtcdIdentity, revision: int
