@@ -9,6 +9,7 @@ the last one was answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Sequence
@@ -17,10 +18,12 @@ from itertools import pairwise
 
 from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.channel import ServiceChannel
+from confclient.client import Client
 from confclient.credentials import TlsFiles
 from confclient.errors import ConfservError, DeadlineError, NoPrimaryError, OutcomeUnknownError
 from confclient.request_ids import new_id
 from confclient.rpcs import CREATE_OBJECT, GET_OBJECT, LIST_HISTORY, UPDATE_OBJECT, WATCH
+from confclient.watch import Changed, ReadAgain
 from google.protobuf.any_pb2 import Any as PackedBody
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -81,6 +84,7 @@ class Load:
         name: str = "load",
         writers: int = 3,
         followers: int = 2,
+        applications: Sequence[Client] = (),
     ) -> None:
         """Prepare.
 
@@ -89,13 +93,15 @@ class Load:
             tls: an administrator's certificate.
             name: begins the names of the objects that are written.
             writers: how many write at the same time.
-            followers: how many follow the changes.
+            followers: how many follow the changes, each on a stream of its own.
+            applications: connected applications that follow them too, by the client library.
         """
         self._endpoints = tuple(endpoints)
         self._tls = tls
         self._name = name
         self._writers = writers
         self._followers = followers
+        self._applications = tuple(applications)
         self._dbids: list[int] = []
         self._channels: list[ServiceChannel] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,6 +122,10 @@ class Load:
             watcher = _Watcher(f"{self._name}-follower-{number}")
             self._watchers.append(watcher)
             self._tasks.append(asyncio.create_task(self._follow(watcher, self._channel())))
+        for number, application in enumerate(self._applications):
+            watcher = _Watcher(f"{self._name}-application-{number}")
+            self._watchers.append(watcher)
+            self._tasks.append(asyncio.create_task(self._follow_as_application(watcher, application)))
         await self.until(lambda: all(watcher.through for watcher in self._watchers), timeout_s=20)
         self._tasks += [
             asyncio.create_task(self._write_on(number, self._channel())) for number in range(self._writers)
@@ -128,7 +138,7 @@ class Load:
         """Stop writing, let followers catch up, and close."""
         self._stopping = True
         try:
-            writers = self._tasks[self._followers :]
+            writers = self._tasks[len(self._watchers) :]
             await asyncio.wait(writers, timeout=2 * _DEADLINE_S)
             last = max((attempt.revision or 0 for attempt in self.attempts), default=0)
             await self.until(lambda: all(watcher.through >= last for watcher in self._watchers), timeout_s=20)
@@ -286,6 +296,17 @@ class Load:
             tries += 1
             watcher.resumed += 1
 
+    async def _follow_as_application(self, watcher: _Watcher, application: Client) -> None:
+        async with contextlib.aclosing(application.watch(types=[KIND])) as events:
+            async for event in events:
+                if isinstance(event, ReadAgain):
+                    raise RuntimeError(f"{watcher.name} was told to read everything again: {event.reason}")
+                if isinstance(event, Changed):
+                    _note_transaction(watcher, event.transaction)
+                else:
+                    watcher.after = event.resume.revision
+                watcher.history_id, watcher.through = event.resume.history_id, event.resume.revision
+
     def _watch_history(self, watcher: _Watcher) -> WatchHistory:
         objects = frozenset((KIND, dbid) for dbid in self._dbids)
         mine = tuple(
@@ -313,15 +334,19 @@ def _note(watcher: _Watcher, message: config_pb2.WatchResponse) -> None:
             watcher.after = watcher.through = message.resume.revision
         return
     if kind == "transaction":
-        changes = tuple(
-            LogChange(
-                (change.object.type, change.object.dbid),
-                None if change.kind == config_pb2.CHANGE_KIND_REMOVED else _value(change.object),
-            )
-            for change in message.transaction.changes
-        )
-        watcher.seen.append(Seen(message.transaction.revision, changes))
+        _note_transaction(watcher, message.transaction)
     watcher.history_id, watcher.through = message.resume.history_id, message.resume.revision
+
+
+def _note_transaction(watcher: _Watcher, transaction: config_pb2.Transaction) -> None:
+    changes = tuple(
+        LogChange(
+            (change.object.type, change.object.dbid),
+            None if change.kind == config_pb2.CHANGE_KIND_REMOVED else _value(change.object),
+        )
+        for change in transaction.changes
+    )
+    watcher.seen.append(Seen(transaction.revision, changes))
 
 
 async def read_log(channel: ServiceChannel) -> list[LogEntry]:
