@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from confapi.config.v1 import objects_pb2
 from confclient.objects import key_of
 
-from confctl.connection import UsageError
+from confkit.tool import UsageError
 
 _GLOBAL = {
     "--cluster": True,

@@ -1,12 +1,8 @@
-"""What every command shares: the chosen cluster, the form of output, the deadline; errors to exit statuses.
-
-A refusal is one sentence on standard error, with what to do and its reason in brackets (B-60).
-"""
+"""What every command shares: the chosen cluster, its connections, the form of output, the deadline."""
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,29 +12,13 @@ from pathlib import Path
 import typer
 from confapi.config.v1 import objects_pb2
 from confclient.channel import ServiceChannel
-from confclient.credentials import CredentialsError
-from confclient.documents import DocumentError
-from confclient.errors import ConfservError, InvalidError, LicenseRequiredError, NoPrimaryError
 from confclient.objects import Objects
 from confclient.services import ServiceDirectory
 
 from confctl.output import Format, Printer
-from confctl.targets import Target, TargetError, target_of
-from confkit.license.findings import LicenseError
-
-
-class ExitStatus(enum.IntEnum):
-    """Exit statuses of every command (cli.md)."""
-
-    DONE = 0
-    FAILED = 1
-    REFUSED = 2
-    NOT_LICENSED = 3
-    NO_PRIMARY = 4
-
-
-class UsageError(Exception):
-    """Arguments or input are refused (exit status 2)."""
+from confkit.process import ExitStatus
+from confkit.tool import REFUSALS, UsageError, told
+from confkit.tool_targets import Target, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +36,7 @@ class Globals:
     def target(self) -> Target:
         """The chosen cluster; raises TargetError."""
         return target_of(
+            tool="administrator",
             cluster=self.cluster,
             endpoints=self.endpoints,
             ca=self.ca,
@@ -134,8 +115,8 @@ def run(context: typer.Context, work: Work) -> None:
         raise typer.Exit(130) from None
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ConfservError, UsageError, TargetError, CredentialsError, DocumentError, LicenseError) as error:
-        status = _told(error)
+    except REFUSALS as error:
+        status = told("confctl", error)
     raise typer.Exit(status)
 
 
@@ -149,34 +130,4 @@ async def _connected(options: Globals, work: Work) -> None:
 
 def stop_with(error: Exception) -> typer.Exit:
     """Say what was wrong; gives what ends the process with its exit status."""
-    return typer.Exit(_told(error))
-
-
-def _told(error: Exception) -> ExitStatus:
-    print(f"confctl: {sentence(error)}", file=sys.stderr)
-    return exit_status(error)
-
-
-def exit_status(error: Exception) -> ExitStatus:
-    """The exit status for a failure."""
-    if isinstance(error, NoPrimaryError):
-        return ExitStatus.NO_PRIMARY
-    if isinstance(error, LicenseRequiredError):
-        return ExitStatus.NOT_LICENSED
-    if isinstance(error, ConfservError) and not isinstance(error, InvalidError):
-        return ExitStatus.FAILED
-    return ExitStatus.REFUSED
-
-
-def sentence(error: Exception) -> str:
-    """What people are told: the sentence, what to do where it is not said, and the reason in brackets."""
-    if not isinstance(error, ConfservError):
-        return str(error)
-    cure = error.metadata.get("cure", "")
-    place = ":".join(error.metadata[name] for name in ("source", "line", "column") if name in error.metadata)
-    text = error.message
-    if place and place not in text:
-        text = f"{place}: {text}"
-    if cure and cure not in text:
-        text = f"{text}; {cure}"
-    return f"{text} [{error.reason}]"
+    return typer.Exit(told("confctl", error))

@@ -13,12 +13,13 @@ from confclient.documents import Document
 from confclient.rpcs import GET_COMPLIANCE, GET_LICENSE, LIST_LICENSE_REVISIONS, LOAD_LICENSE
 
 from confctl.commands.status import compliance_document, lrm_text
-from confctl.connection import Connection, Globals, UsageError, run, stop_with
+from confctl.connection import Connection, Globals, run, stop_with
 from confctl.output import Columns, Printer, iso, moment
 from confkit.license.files import read_license, read_trust_set
 from confkit.license.findings import LicenseError
 from confkit.license.inspection import inspect
 from confkit.license.lines import MAX_FILE_BYTES
+from confkit.tool import UsageError
 
 app = typer.Typer(help="License files and the license in the database.", no_args_is_help=True)
 

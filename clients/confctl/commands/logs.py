@@ -13,8 +13,9 @@ from confclient.documents import Document, enum_name, enum_number
 from confclient.errors import ConfservError, LaggedError, NoPrimaryError
 from confclient.rpcs import QUERY_EVENTS, SUBSCRIBE_EVENTS
 
-from confctl.connection import Connection, UsageError, run
+from confctl.connection import Connection, run
 from confctl.output import Columns, iso, moment
+from confkit.tool import UsageError
 
 app = typer.Typer(help="The central log.", no_args_is_help=True)
 

@@ -17,8 +17,9 @@ from confclient.objects import key_of
 
 from confctl.arguments import assignment, object_key, option_assignment
 from confctl.commands.status import epoch_text
-from confctl.connection import Connection, UsageError, run
+from confctl.connection import Connection, run
 from confctl.output import Columns, Printer, iso, moment
+from confkit.tool import UsageError
 
 app = typer.Typer(help="Objects of the configuration.", no_args_is_help=True)
 

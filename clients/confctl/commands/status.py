@@ -12,8 +12,9 @@ from confclient.documents import enum_name
 from confclient.errors import ConfservError
 from confclient.rpcs import GET_COMPLIANCE, GET_STATUS, SWITCH_OVER
 
-from confctl.connection import COMPONENTS, Connection, UsageError, run
+from confctl.connection import COMPONENTS, Connection, run
 from confctl.output import Columns, Printer, iso
+from confkit.tool import UsageError
 
 _ASK_S = 1.0
 

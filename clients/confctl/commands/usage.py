@@ -13,37 +13,15 @@ import typer
 from confapi.usage.v1 import usage_pb2
 from confclient.documents import Document
 from confclient.rpcs import GET_ENTITLEMENT, GET_USAGE_REPORT
+from confclient.usage_report import SYSTEM, to_csv
 
-from confctl.connection import Connection, UsageError, run
+from confctl.connection import Connection, run
 from confctl.output import Columns, Printer, iso, moment
+from confkit.tool import UsageError
 
 app = typer.Typer(help="Use of sellable items and entitlement.", no_args_is_help=True)
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-
-CSV_COLUMNS = (
-    "Tenant",
-    "Sellable Item",
-    "Start of Period (GMT)",
-    "Day",
-    "Peak (time)",
-    "Peak Value",
-    "Provisioned",
-    "Provisioned Effective Date",
-    "Entitled",
-    "Burst",
-    "Licensed",
-    "Over-use",
-    "Over-use Seconds",
-    "Over-use First",
-    "Over Burst",
-    "Seconds at Peak",
-    "Sessions",
-)
-"""Columns of the daily report; the first eight are a contract (usage.md, Reports)."""
-
-SYSTEM = "(system)"
-"""What stands for all tenants together."""
 
 _REPORT = Columns(
     ("TENANT", "ITEM", "DAY", "PEAK", "AT", "ENTITLED", "BURST", "OVER", "OVER s", "FIRST OVER"),
@@ -97,10 +75,10 @@ def report(
             from_day=first.isoformat(), to_day=last.isoformat(), tenant=tenant, item=item
         )
         answer = await connection.component("lrm").unary(GET_USAGE_REPORT, request)
-        rows = [report_row(row) for row in answer.rows]
         if as_csv:
-            sys.stdout.write(csv_text(rows))
+            sys.stdout.write(to_csv(answer.rows))
             return
+        rows = [report_row(row) for row in answer.rows]
         document = {"license_revision": answer.license_revision, "rows": rows}
         connection.printer.document(
             document, lambda printer: printer.rows(rows, _REPORT, nothing="no use on these days")
@@ -143,40 +121,10 @@ def report_row(row: usage_pb2.UsageReportRow) -> Document:
     }
 
 
-def csv_text(rows: Sequence[Document]) -> str:
-    """The report as CSV, with a heading."""
-    target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for row in rows:
-        writer.writerow(
-            (
-                row["tenant"] or SYSTEM,
-                row["item"],
-                f"{row['day']} 00:00:00",
-                row["day"],
-                row["peak_time"],
-                row["peak"],
-                "",  # counts are provisioned by a later command
-                "",
-                _entitled(row),
-                row["burst"],
-                "yes" if row["licensed"] else "no",
-                row["over_use"],
-                row["over_use_seconds"],
-                row["over_use_first"],
-                row["over_burst"],
-                row["seconds_at_peak"],
-                row["sessions"],
-            )
-        )
-    return target.getvalue()
-
-
 def _entitled(row: Document) -> str:
     if row["unlimited"]:
         return "unlimited"
-    return str(row["entitled"]) if row["entitled"] is not None else "0"
+    return str(row["entitled"]) if row["licensed"] else "not licensed"
 
 
 @app.command("entitlement")

@@ -1,7 +1,8 @@
-"""Which cluster a command talks to: from a launcher's `cluster.json`, or from options.
+"""Which cluster a command line client talks to: from a launcher's `cluster.json`, or from options.
 
-Pure but for reading that one file. Addresses of other components than the Configuration Server are taken from the file
-when it has them, and from the configuration otherwise.
+Why it exists: the operator's tool, the administrator and the installer are told in the same way. Addresses of
+other components than the Configuration Server are taken from the file when it has them, and from the
+configuration otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Target:
 
     Attributes:
         endpoints: host:port addresses of Configuration Servers.
-        tls: certificate of an administrator.
+        tls: certificate of the tool.
         components: addresses of other components by name, as far as known.
     """
 
@@ -39,6 +40,7 @@ class Target:
 
 def target_of(
     *,
+    tool: str,
     cluster: Path | None,
     endpoints: Sequence[str],
     ca: Path | None,
@@ -47,11 +49,16 @@ def target_of(
 ) -> Target:
     """Choose the cluster; options win over the file.
 
+    Args:
+        tool: whose certificate is taken from a launcher's directory: administrator or itc.
+        cluster: a launcher's directory; None: the one of the working directory, if there is one and nothing else.
+        endpoints, ca, certificate, key: of the options; empty or None where they were left out.
+
     Raises:
         TargetError: nothing is named, or the file cannot be used.
     """
     directory = cluster if cluster is not None else _default_directory(endpoints)
-    described = _described(directory) if directory is not None else None
+    described = _described(directory, tool) if directory is not None else None
     tls = (ca, certificate, key)
     if described is None and (not endpoints or None in tls):
         raise TargetError(
@@ -82,7 +89,7 @@ def _default_directory(endpoints: Sequence[str]) -> Path | None:
     return directory if (directory / _STATE).exists() else None
 
 
-def _described(directory: Path) -> Target:
+def _described(directory: Path, tool: str) -> Target:
     path = directory / _STATE
     try:
         document = json.loads(path.read_text())
@@ -94,21 +101,23 @@ def _described(directory: Path) -> Target:
     except ValueError as error:
         raise TargetError(f"{path} is no JSON: {error}; start the cluster again") from error
     try:
-        return _from_document(document, directory)
+        return _from_document(document, directory, tool)
     except (KeyError, TypeError, AttributeError) as error:
         raise TargetError(f"{path} does not describe a cluster: {error!r} is missing or wrong") from error
 
 
-def _from_document(document: Mapping[str, Any], directory: Path) -> Target:
+def _from_document(document: Mapping[str, Any], directory: Path, tool: str) -> Target:
     tls = document["tls"]
-    administrator = tls["administrator"]
+    ca = _path(directory, tls["ca"])
+    # a tool that the file does not name has its certificate beside the authority's
+    own = tls.get(
+        tool, {"certificate": str(ca.parent / f"{tool}.crt"), "key": str(ca.parent / f"{tool}.key")}
+    )
     addresses = {name: tuple(some) for name, some in document["endpoints"].items()}
     return Target(
         endpoints=addresses.pop("confserv", ()),
         tls=TlsFiles(
-            ca=_path(directory, tls["ca"]),
-            certificate=_path(directory, administrator["certificate"]),
-            key=_path(directory, administrator["key"]),
+            ca=ca, certificate=_path(directory, own["certificate"]), key=_path(directory, own["key"])
         ),
         components=addresses,
     )
