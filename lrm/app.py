@@ -111,7 +111,10 @@ def _role(
     return UsageRole(
         RoleTools(
             keeper=StoreKeeper(
-                DuckDbVault(settings.store_file), facts=server.facts, events=events, former=former
+                DuckDbVault(settings.store_file, session_timeout_ms=settings.session_timeout_s * 1000),
+                facts=server.facts,
+                events=events,
+                former=former,
             ),
             book=book,
             events=events,

@@ -19,6 +19,7 @@ class LrmSettings(ProcessSettings):
             Server.
         several_hosts: the pair runs on several hosts, which a DuckDB file cannot serve: refused.
         license_check_s: how often its license copy is compared with the server's (`B-26`), in seconds.
+        session_timeout_s: silence after which a session that was never ended is taken to be over, in seconds.
         longest_report_days: most days that one report may cover.
     """
 
@@ -26,6 +27,7 @@ class LrmSettings(ProcessSettings):
     trust: Path | None = None
     several_hosts: bool = False
     license_check_s: float = Field(default=60.0, gt=0, le=3600)
+    session_timeout_s: int = Field(default=900, ge=1)
     longest_report_days: int = Field(default=1100, ge=1)
 
     @property

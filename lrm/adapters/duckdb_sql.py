@@ -60,6 +60,7 @@ create table if not exists batch (
     ingest_number BIGINT NOT NULL,
     received_ms   BIGINT NOT NULL
 );
+create table if not exists source (source VARCHAR NOT NULL, latest_ms BIGINT NOT NULL);
 create table if not exists entitlement_revision (
     license_revision BIGINT NOT NULL,
     license_sha256   VARCHAR NOT NULL,
@@ -101,13 +102,20 @@ select number, {KEY}, {", ".join(FACT_COLUMNS)} from outgoing
 
 INSERT_REPLACED: Final = INSERT_FACTS.replace("into fact (ingest_number", "into replaced_fact (replaced_by")
 
-# The sessions that touch the time asked for, in seconds; what still runs lasts to the end of it.
+# The sessions that touch the time asked for, in seconds. What still runs lasts to the end of it, unless its source has
+# spoken of a time behind its last sign of life and the timeout (`lrm.core.closing`).
 _SESSIONS: Final = """
 session as (
     select tenant, item, seat,
            start_ms // 1000 as start_s,
-           least(coalesce(end_ms // 1000, $until_s::bigint), $until_s::bigint) as end_s
-    from fact
+           least(
+               coalesce(
+                   end_ms, case when source.latest_ms > alive_ms + $timeout_ms then alive_ms + $timeout_ms end
+               ) // 1000,
+               $until_s::bigint
+           ) as end_s
+    from (select *, greatest(start_ms, coalesce(last_seen_ms, 0)) as alive_ms from fact) f
+    left join source using (source)
     where start_ms < $until_s::bigint * 1000
       and (end_ms is null or end_ms >= $from_s::bigint * 1000)
       and ($tenant is null or tenant = $tenant)

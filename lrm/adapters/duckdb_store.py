@@ -38,8 +38,11 @@ _INTERRUPT_AGAIN_S = 0.02
 class DuckDbStore:
     """An open DuckDB file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, row: FenceRow) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, row: FenceRow, *, session_timeout_ms: int
+    ) -> None:
         self._connection = connection
+        self._session_timeout_ms = session_timeout_ms
         self._row = row
         self._record = to_text(row)
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
@@ -48,6 +51,8 @@ class DuckDbStore:
         [(self._ingest_number,)] = connection.execute("select ingest_number from progress").fetchall()
         last = connection.execute("select source, max(sequence) from batch group by source").fetchall()
         self._last_sequences = {SourceId(source): sequence for source, sequence in last}
+        clocks = connection.execute("select source, latest_ms from source").fetchall()
+        self._clocks = {SourceId(source): latest_ms for source, latest_ms in clocks}
 
     def commit(self, batches: Sequence[Batch], *, received_ms: int) -> tuple[BatchResult, ...]:
         """Take batches in one transaction: look up, decide in the core, write columns."""
@@ -58,10 +63,12 @@ class DuckDbStore:
                 digests=self._known_digests(batches),
                 last_sequences=self._last_sequences,
                 ingest_number=self._ingest_number,
+                clocks=self._clocks,
             )
-            plan = plan_commit(batches, known)
+            plan = plan_commit(batches, known, received_ms=received_ms)
             self._write(connection, plan, rows, received_ms=received_ms)
         self._ingest_number = plan.ingest_number
+        self._clocks.update(plan.clocks)
         self._last_sequences.update({batch.source: batch.sequence for batch in plan.taken})
         return plan.results
 
@@ -118,6 +125,9 @@ class DuckDbStore:
             taken = batch_table(plan, received_ms=received_ms)
             with _registered(connection, "outgoing", taken):
                 connection.execute("insert into batch select * from outgoing")
+        for source, latest_ms in plan.clocks.items():
+            connection.execute("delete from source where source = ?", [source])
+            connection.execute("insert into source values (?, ?)", [source, latest_ms])
         if plan.ingest_number != self._ingest_number:
             connection.execute("update progress set ingest_number = $number", {"number": plan.ingest_number})
 
@@ -173,7 +183,7 @@ class DuckDbStore:
             return []
         with self._reading() as cursor:
             found = cursor.execute(
-                sql.PEAKS, {"from_s": from_s, "until_s": until_s, "tenant": query.tenant, "item": query.item}
+                sql.PEAKS, self._asked(from_s, until_s, tenant=query.tenant, item=query.item)
             ).fetchall()
         return [
             PeakRow(TenantName(tenant), ItemName(item), day, Peak(value, at_s, seconds), sessions)
@@ -182,15 +192,23 @@ class DuckDbStore:
 
     def use_of(self, tenant: TenantName, item: ItemName, period: Period) -> Steps:
         """Concurrency from what changes when, summed up in the core."""
-        asked = {
-            "from_s": period.start_s,
-            "until_s": period.end_s,
-            "tenant": None if tenant == SYSTEM else tenant,
-            "item": item,
-        }
+        asked = self._asked(
+            period.start_s, period.end_s, tenant=None if tenant == SYSTEM else tenant, item=item
+        )
         with self._reading() as cursor:
             found = cursor.execute(sql.USE, asked).fetchall()
         return running_total(dict(found), period)
+
+    def _asked(
+        self, from_s: int, until_s: int, *, tenant: TenantName | None, item: ItemName | None
+    ) -> dict[str, Any]:
+        return {
+            "from_s": from_s,
+            "until_s": until_s,
+            "tenant": tenant,
+            "item": item,
+            "timeout_ms": self._session_timeout_ms,
+        }
 
     def check(self) -> FenceCheck:
         """Judge the row in the file by the rules of every store."""

@@ -24,6 +24,7 @@ from confkit.fence import FenceRow
 from lrm.adapters import duckdb_sql as sql
 from lrm.adapters.duckdb_store import DuckDbStore, fence_in, set_fence, transaction
 from lrm.adapters.fence_record import from_text, to_text
+from lrm.core.closing import DEFAULT_TIMEOUT_MS
 from lrm.ports import StoreLocked
 
 if TYPE_CHECKING:
@@ -39,10 +40,14 @@ _HOLDER_PID = re.compile(r"PID (\d+)")
 
 
 class DuckDbVault:
-    """A DuckDB file and the copy of its fence row."""
+    """A DuckDB file and the copy of its fence row.
 
-    def __init__(self, path: Path) -> None:
+    `session_timeout_ms` is the silence after which a session that was never ended is over, in milliseconds.
+    """
+
+    def __init__(self, path: Path, *, session_timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
         self._path = path
+        self._session_timeout_ms = session_timeout_ms
         self._copy_path = path.with_name(path.name + ".fence")
 
     def read_fence(self) -> FenceRow | None:
@@ -78,7 +83,7 @@ class DuckDbVault:
                 row = next_row(fence_in(connection))
                 set_fence(connection, row)
             self._publish(row)
-            return DuckDbStore(connection, row)
+            return DuckDbStore(connection, row, session_timeout_ms=self._session_timeout_ms)
         except BaseException:
             connection.close()
             raise

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from confkit.election.types import History
 from confkit.fence import FenceCheck, FenceRow
+from lrm.core.closing import DEFAULT_TIMEOUT_MS, end_ms_of
 from lrm.core.entitlement import Entitlement, EntitlementRevision
 from lrm.core.ingest import Batch, BatchResult, Known, SessionKey, key_of, plan_commit
 from lrm.core.intervals import Period, Steps, Use, added, clip, concurrency, peak_of
@@ -21,7 +22,9 @@ from lrm.ports import StoreFenced, StoreLocked
 class MemoryVault:
     """A place in memory; at most one store is open at a time, as with a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, session_timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
+        self.session_timeout_ms = session_timeout_ms
+        self.clocks: dict[SourceId, int] = {}
         self.fence: FenceRow | None = None
         self.sessions: dict[SessionKey, SessionFact] = {}
         self.digests: dict[tuple[SourceId, int], bytes] = {}
@@ -68,8 +71,10 @@ class MemoryStore:
             digests=vault.digests,
             last_sequences=vault.last_sequences,
             ingest_number=vault.ingest_number,
+            clocks=vault.clocks,
         )
-        plan = plan_commit(batches, known)
+        plan = plan_commit(batches, known, received_ms=received_ms)
+        vault.clocks.update(plan.clocks)
         for stored in plan.stored:
             vault.sessions[key_of(stored.fact)] = stored.fact
         for batch in plan.taken:
@@ -102,7 +107,7 @@ class MemoryStore:
             if (
                 query.tenant in (None, fact.tenant)
                 and query.item in (None, fact.item)
-                and _touches(fact, period)
+                and _touches(self._use(fact), period)
             ):
                 touched[fact.tenant, fact.item] += 1
                 if query.tenant is None:
@@ -117,7 +122,7 @@ class MemoryStore:
         uses: defaultdict[TenantName, list[Use]] = defaultdict(list)
         for fact in self._vault.sessions.values():
             if fact.item == item and tenant in (SYSTEM, fact.tenant):
-                uses[fact.tenant].append(_use(fact))
+                uses[fact.tenant].append(self._use(fact))
         return added((concurrency(each, period) for each in uses.values()), period)
 
     def check(self) -> FenceCheck:
@@ -133,21 +138,23 @@ class MemoryStore:
         if self._vault.holder is self:
             self._vault.holder = None
 
+    def _use(self, fact: SessionFact) -> Use:
+        vault = self._vault
+        end_ms = end_ms_of(
+            fact, source_ms=vault.clocks.get(fact.source, 0), timeout_ms=vault.session_timeout_ms
+        )
+        return Use(
+            seat=seat_of(place=fact.place, device=fact.device),
+            start_s=second_of(fact.start_ms),
+            end_s=None if end_ms is None else second_of(end_ms),
+        )
+
     def _checked(self) -> None:
         if self._vault.fence != self._row:
             raise StoreFenced(f"held by {self._vault.fence}, not by {self._row.token}")
 
 
-def _use(fact: SessionFact) -> Use:
-    return Use(
-        seat=seat_of(place=fact.place, device=fact.device),
-        start_s=second_of(fact.start_ms),
-        end_s=None if fact.end_ms is None else second_of(fact.end_ms),
-    )
-
-
-def _touches(fact: SessionFact, period: Period) -> bool:
-    use = _use(fact)
+def _touches(use: Use, period: Period) -> bool:
     if use.start_s == use.end_s:
         return period.start_s <= use.start_s < period.end_s
     return clip(use, period) is not None

@@ -13,9 +13,10 @@ still running, it completes the session; otherwise it corrects it, and what it r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from lrm.core.closing import event_ms
 from lrm.core.sessions import SessionFact, SessionId, SourceId, fault_of
 
 
@@ -154,6 +155,8 @@ class Known:
     digests: Mapping[tuple[SourceId, int], bytes]
     last_sequences: Mapping[SourceId, int]
     ingest_number: int
+    clocks: Mapping[SourceId, int] = field(default_factory=dict)
+    """The latest event time of each source, in milliseconds since 1970 UTC (`lrm.core.closing`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,28 +179,31 @@ class ReplacedFact:
 class Plan:
     """What one transaction has to write, and what to answer once it is durable.
 
-    `stored` is the last version of each session that changed; `results` are in the order of the batches.
+    `stored` is the last version of each session that changed; `results` are in the order of the batches;
+    `clocks` are those that went on.
     """
 
     results: tuple[BatchResult, ...]
     taken: tuple[Batch, ...]
     stored: tuple[StoredFact, ...]
     replaced: tuple[ReplacedFact, ...]
+    clocks: Mapping[SourceId, int]
     ingest_number: int
 
 
-def plan_commit(batches: Sequence[Batch], known: Known) -> Plan:
+def plan_commit(batches: Sequence[Batch], known: Known, *, received_ms: int) -> Plan:
     """Decide about batches that are committed together, each after those before it.
 
     The same facts give the same store however they are grouped into commits.
     """
-    planning = _Planning(known)
+    planning = _Planning(known, received_ms=received_ms)
     results = tuple(planning.add(batch) for batch in batches)
     return Plan(
         results=results,
         taken=tuple(planning.taken),
         stored=tuple(planning.stored.values()),
         replaced=tuple(planning.replaced),
+        clocks=planning.clocks,
         ingest_number=planning.ingest_number,
     )
 
@@ -206,14 +212,16 @@ class _Planning:
     """The state of one plan while it grows: what is known, with the earlier batches of the commit laid over
     it."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, *, received_ms: int) -> None:
         self._known = known
+        self._received_ms = received_ms
         self._sequences = dict(known.last_sequences)
         self._digests: dict[tuple[SourceId, int], bytes] = {}
         self.ingest_number = known.ingest_number
         self.stored: dict[SessionKey, StoredFact] = {}
         self.replaced: list[ReplacedFact] = []
         self.taken: list[Batch] = []
+        self.clocks: dict[SourceId, int] = {}
 
     def add(self, batch: Batch) -> BatchResult:
         last = self._sequences.get(batch.source, 0)
@@ -256,4 +264,10 @@ class _Planning:
             self.stored[key] = StoredFact(self.ingest_number, fact)
             if known is not None and judgement.verdict is Verdict.CORRECTION:
                 self.replaced.append(ReplacedFact(self.ingest_number, known))
+            self._clock(fact)
         return judgement
+
+    def _clock(self, fact: SessionFact) -> None:
+        latest_ms = event_ms(fact, received_ms=self._received_ms)
+        if latest_ms > (self.clocks.get(fact.source) or self._known.clocks.get(fact.source, 0)):
+            self.clocks[fact.source] = latest_ms

@@ -18,7 +18,8 @@ Seat = NewType("Seat", str)
 MAX_NAME_CHARACTERS = 255
 MS_PER_S = 1000
 LATEST_MS = 253_402_300_799_999
-"""The end of the year 9999, in milliseconds since 1970 UTC: what comes after it is a wrong unit, not a time."""
+"""The end of the year 9999, in milliseconds since 1970 UTC: what comes after it is a wrong unit, not a
+time."""
 
 Attributes = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from lrm.core.entitlement import EntitlementHeader, EntitlementLine, Entitlement
 from lrm.core.ingest import BatchResult, BatchVerdict
 from lrm.core.intervals import DAY_S, Peak, Period, Step
 from lrm.core.report import SYSTEM, PeakQuery, PeakRow
-from lrm.core.sessions import ItemName, SessionFact, TenantName
+from lrm.core.sessions import ItemName, SessionFact, SessionId, TenantName
 from lrm.ports import StoreFenced, UsageVault
 from tests.support.usage_facts import ACME, DAY_MS, RECEIVED_MS, VOICE, batch, becoming, row, session
 
@@ -124,6 +126,24 @@ def test_a_day_that_is_not_over_is_counted_up_to_now(vault: UsageVault) -> None:
     store.close()
 
 
+def test_a_session_whose_end_never_came_is_over_once_its_source_has_gone_on(vault: UsageVault) -> None:
+    # B-25
+    store = vault.open(becoming(row(1)))
+    store.commit([batch(1, session(1, DAY_START_MS, None))], received_ms=RECEIVED_MS + DAY_MS)
+    assert {Peak(1, DAY_START_S, DAY_S)} == {each.peak for each in store.peaks(ALL_DAY)}
+    alive = session(1, DAY_START_MS, None, version=2, last_seen_ms=DAY_START_MS + 100_000)
+    later = session(2, DAY_START_MS + 2_000_000, DAY_START_MS + 2_000_000)
+    store.commit([batch(2, alive, later)], received_ms=RECEIVED_MS + DAY_MS)
+    assert {Peak(1, DAY_START_S, 1_000)} == {each.peak for each in store.peaks(ALL_DAY)}
+    store.close()
+    store = vault.open(becoming(row(2)))
+    assert {Peak(1, DAY_START_S, 1_000)} == {each.peak for each in store.peaks(ALL_DAY)}
+    ended = session(1, DAY_START_MS, DAY_START_MS + 3_000_000, version=3)
+    store.commit([batch(3, ended)], received_ms=RECEIVED_MS + DAY_MS)
+    assert {Peak(1, DAY_START_S, 3_000)} == {each.peak for each in store.peaks(ALL_DAY)}
+    store.close()
+
+
 def test_attributes_and_names_of_every_kind_come_back_as_they_were(vault: UsageVault) -> None:
     # B-51
     fact = session(
@@ -212,13 +232,14 @@ def _raise_behind_its_back(vault: UsageVault, new: FenceRow) -> None:
 
 times_ms = st.integers(-90_000, 90_000).map(lambda seconds: seconds * 1_000 + 250)
 sessions_drawn = st.builds(
-    lambda number, seat, tenant, item, start_ms, length_ms: session(
+    lambda number, seat, tenant, item, start_ms, length_ms, alive_ms: session(
         number,
         DAY_START_MS + start_ms,
         None if length_ms is None else DAY_START_MS + start_ms + length_ms,
         tenant=TenantName(tenant),
         item=ItemName(item),
         place=seat,
+        last_seen_ms=None if alive_ms is None else DAY_START_MS + start_ms + alive_ms,
     ),
     st.integers(0, 30),
     st.sampled_from(["", "p1", "p2"]),
@@ -226,6 +247,7 @@ sessions_drawn = st.builds(
     st.sampled_from(["seat_voice", "seat_chat"]),
     times_ms,
     st.none() | st.integers(0, 200_000) | st.integers(0, 100_000_000),
+    st.none() | st.integers(0, 3_000_000),
 )
 
 
@@ -241,7 +263,7 @@ def test_the_database_gives_the_figures_of_the_core(
     answers = []
     for vault in (MemoryVault(), DuckDbVault(tmp_path_factory.mktemp("usage") / "usage.duckdb")):
         store = vault.open(becoming(row(1)))
-        store.commit([batch(1, *numbered)], received_ms=RECEIVED_MS)
+        store.commit([batch(1, *numbered)], received_ms=RECEIVED_MS + DAY_MS)
         peaks = sorted(store.peaks(query), key=lambda each: (each.tenant, each.item, each.day))
         answers.append((peaks, store.use_of(ACME, VOICE, period), store.use_of(SYSTEM, VOICE, period)))
         store.close()
@@ -249,15 +271,7 @@ def test_the_database_gives_the_figures_of_the_core(
 
 
 def session_with(fact: SessionFact, number: int) -> SessionFact:
-    return session(
-        number,
-        fact.start_ms,
-        fact.end_ms,
-        tenant=fact.tenant,
-        item=fact.item,
-        place=fact.place,
-        device=fact.device,
-    )
+    return replace(fact, id=SessionId(f"s-{number}"), device=f"d-{number}")
 
 
 def test_concurrency_of_a_period_is_a_step_function_from_its_start(vault: UsageVault) -> None:

@@ -24,6 +24,7 @@ from lrm.core.ingest import (
 from lrm.core.sessions import ItemName, SessionFact, SessionId, SourceId, TenantName
 
 DESK = SourceId("desk")
+NOW_MS = 100_000
 OPEN = SessionFact(
     source=DESK,
     id=SessionId("s-1"),
@@ -35,6 +36,7 @@ OPEN = SessionFact(
     device="d1",
 )
 CLOSED = replace(OPEN, end_ms=9_000)
+CLOSED_LATER = replace(CLOSED, version=4)
 
 CASES = [
     pytest.param(None, OPEN, Verdict.NEW, id="a session never heard of is new"),
@@ -126,7 +128,11 @@ def test_batches_of_one_commit_are_judged_each_after_those_before_it() -> None:
     # B-60
     closed = replace(CLOSED, version=4)
     corrected = replace(closed, version=5, end_ms=8_000)
-    plan = plan_commit([batch_of(1, OPEN), batch_of(2, closed), batch_of(3, corrected, corrected)], NOTHING)
+    plan = plan_commit(
+        [batch_of(1, OPEN), batch_of(2, closed), batch_of(3, corrected, corrected)],
+        NOTHING,
+        received_ms=NOW_MS,
+    )
     assert (StoredFact(13, corrected),) == plan.stored
     assert (ReplacedFact(13, closed),) == plan.replaced
     assert [1, 1, 1] == [result.stored for result in plan.results]
@@ -138,7 +144,7 @@ def test_batches_of_one_commit_are_judged_each_after_those_before_it() -> None:
 def test_a_repeated_batch_writes_nothing_and_a_gap_says_what_is_expected() -> None:
     # B-60
     first = batch_of(1, OPEN)
-    plan = plan_commit([first, first, batch_of(3, CLOSED)], NOTHING)
+    plan = plan_commit([first, first, batch_of(3, CLOSED)], NOTHING, received_ms=NOW_MS)
     assert (first,) == plan.taken
     expected = [
         BatchResult(BatchVerdict.TAKE, 2, stored=1),
@@ -151,7 +157,7 @@ def test_a_repeated_batch_writes_nothing_and_a_gap_says_what_is_expected() -> No
 def test_a_refused_fact_does_not_hold_up_the_rest_of_its_batch() -> None:
     # B-60
     broken = replace(OPEN, id=SessionId("s-2"), version=0)
-    [result] = plan_commit([batch_of(1, broken, OPEN, CLOSED)], NOTHING).results
+    [result] = plan_commit([batch_of(1, broken, OPEN, CLOSED)], NOTHING, received_ms=NOW_MS).results
     assert 1 == result.stored
     assert [("s-2", False), ("s-1", True)] == [(each.id, each.known) for each in result.refused]
 
@@ -177,18 +183,27 @@ def test_grouping_batches_into_commits_changes_nothing(
     # B-60
     batches = [batch_of(number, *facts) for number, facts in enumerate(groups, start=1)]
     cut = data.draw(st.integers(0, len(batches)))
-    together = plan_commit(batches, NOTHING)
-    first = plan_commit(batches[:cut], NOTHING)
+    together = plan_commit(batches, NOTHING, received_ms=NOW_MS)
+    first = plan_commit(batches[:cut], NOTHING, received_ms=NOW_MS)
     between = Known(
         sessions={key_of(each.fact): each.fact for each in first.stored},
         digests={(each.source, each.sequence): each.digest for each in first.taken},
         last_sequences={DESK: cut},
         ingest_number=first.ingest_number,
+        clocks=first.clocks,
     )
-    second = plan_commit(batches[cut:], between)
+    second = plan_commit(batches[cut:], between, received_ms=NOW_MS)
     assert together.results == first.results + second.results
     apart = {key_of(each.fact): each for each in first.stored} | {
         key_of(each.fact): each for each in second.stored
     }
     assert {key_of(each.fact): each for each in together.stored} == apart
     assert together.replaced == first.replaced + second.replaced
+    assert together.clocks == {**first.clocks, **second.clocks}
+
+
+def test_a_source_is_as_late_as_the_latest_time_that_it_spoke_of() -> None:
+    # B-25
+    ahead = replace(OPEN, id=SessionId("s-2"), end_ms=10 * NOW_MS)
+    assert {DESK: 9_000} == plan_commit([batch_of(1, OPEN, CLOSED_LATER)], NOTHING, received_ms=NOW_MS).clocks
+    assert {DESK: NOW_MS} == plan_commit([batch_of(1, ahead, OPEN)], NOTHING, received_ms=NOW_MS).clocks
