@@ -132,7 +132,8 @@ class _Transaction:
         _refuse_reserved(completed)
         dbid = operation.dbid or self._view.next_dbid(given.type)
         new = replace(completed, dbid=dbid, revision=self._revision)
-        assert self._view.get(new.key) is None, f"{new.key} is taken"
+        if self._view.get(new.key) is not None:
+            raise Refused(Reason.ALREADY_EXISTS, f"dbid: {new.key} exists", field="dbid", dbid=new.dbid)
         self._check_and_put(spec, new)
         return new.key
 
