@@ -14,7 +14,7 @@ import typer
 from confclient.credentials import CredentialsError
 
 from confkit.database import DatabaseRefused
-from confkit.election.ports import CoordinationRefused
+from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
 from confkit.election.timing import TimingImpossible
 from confkit.process import ExitStatus, Shutdown, run
 from confkit.server import BindError
@@ -26,7 +26,7 @@ Serve = Callable[[S, Shutdown, bool], Awaitable[int]]
 """Runs a process: settings, shutdown, and whether an operator orders it to take the role over."""
 
 _REFUSED = (SettingsError, DatabaseRefused, TimingImpossible, CredentialsError)
-_FAILED = (BindError, CoordinationRefused)
+_FAILED = (BindError, CoordinationRefused, CoordinationUnavailable)
 
 
 def command_line(

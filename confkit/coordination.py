@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 
+from confkit.clock import boottime
 from confkit.election.etcd import EtcdCoordination
 from confkit.election.etcd_client import EtcdClient
+from confkit.election.ports import Coordination, CoordinationUnavailable
 from confkit.settings import EtcdSettings, ProcessSettings, SettingsError
+
+_RETRY_S = 0.2
 
 
 def etcd_client(settings: EtcdSettings) -> EtcdClient:
@@ -26,6 +32,28 @@ def etcd_client(settings: EtcdSettings) -> EtcdClient:
 def coordination(settings: ProcessSettings, client: EtcdClient, *, component: str) -> EtcdCoordination:
     """The election of `component` (confserv, lrm, …) in the cluster of the settings."""
     return EtcdCoordination(client, cluster=settings.cluster, component=component)
+
+
+async def reach_etcd(coordination: Coordination, settings: EtcdSettings, *, patience_s: float = 10.0) -> None:
+    """Return once etcd answers: a server that starts without it should say so, not wait in silence (B-60).
+
+    Raises:
+        CoordinationUnavailable: it has not answered for `patience_s` seconds.
+        CoordinationRefused: it answers, and refuses this server.
+    """
+    deadline_s = boottime() + patience_s
+    while True:
+        try:
+            await coordination.view()
+        except CoordinationUnavailable as error:
+            if boottime() >= deadline_s:
+                where = ", ".join(settings.endpoints)
+                raise CoordinationUnavailable(
+                    f"cannot reach etcd at {where}: {error}; check etcd.endpoints, and that it runs"
+                ) from None
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _credentials(settings: EtcdSettings) -> grpc.ChannelCredentials | None:

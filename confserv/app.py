@@ -21,9 +21,8 @@ from confclient.errors import ConfservError
 from confclient.log import LogPublisher
 
 from confkit.clock import SystemClock, wall_ms
-from confkit.coordination import coordination, etcd_client
+from confkit.coordination import coordination, etcd_client, reach_etcd
 from confkit.elected import ElectedServer, Program
-from confkit.election.messages import Announce
 from confkit.election.ports import StoreUnreachable
 from confkit.events import EventLog
 from confkit.license.files import read_trust_set
@@ -62,7 +61,7 @@ from confserv.service.bindings import LrmBindings
 from confserv.service.engine import ConfigurationEngine
 from confserv.service.gate import Gate
 from confserv.service.licensing import Licensing, Surroundings
-from confserv.service.role_log import log_notice
+from confserv.service.role_log import RoleLog
 from confserv.service.sessions import Knowledge, SessionKeeper
 from confserv.service.watchers import WatchHub
 from confserv.settings import ConfservSettings
@@ -150,7 +149,9 @@ class _Running:
         self.clock = SystemClock()
         self.version = importlib.metadata.version("confserv")
         self.failure = ""
-        program = Program(COMPONENT, self.version, POLICY, take_over=self.take_over, announce=self._announce)
+        program = Program(
+            COMPONENT, self.version, POLICY, take_over=self.take_over, announce=RoleLog(self.events).notice
+        )
         self.server = ElectedServer(self.settings, program)
         self.gate = Gate(
             epoch_at=lambda now_s: self.server.election.epoch_at(now_s),
@@ -222,7 +223,9 @@ class _Running:
         await self.engine.load()
         stack.push_async_callback(self.engine.stop)
         await self.licensing.refresh()
-        election = self.server.elect(self.component, coordination(self.settings, etcd, component=COMPONENT))
+        coordinated = coordination(self.settings, etcd, component=COMPONENT)
+        await reach_etcd(coordinated, self.settings.required_etcd())
+        election = self.server.elect(self.component, coordinated)
         stack.callback(election.subscribe(self._election_changed))
         self._add_services()
         await self._log_centrally(stack)
@@ -330,9 +333,6 @@ class _Running:
     def _license_option(self) -> str | None:
         current = self.licensing.current
         return None if current is None else f"{current.stored.revision} {current.stored.sha256}"
-
-    def _announce(self, notice: Announce) -> None:
-        log_notice(notice, self.events)
 
     def _election_changed(self) -> None:
         self.gate.look()

@@ -128,11 +128,14 @@ class ConfigurationServer:
     ) -> GenerationRaise:
         """Record a rebuilt etcd."""
         try:
-            return await self._parts.fence.raise_generation(
+            outcome = await self._parts.fence.raise_generation(
                 expected, identity=identity, revision=revision, now_ms=self._clock.wall_ms()
             )
         except StoreUnreachable:
             return GenerationRaise.UNREACHABLE
+        if outcome is GenerationRaise.RAISED:
+            self._events.emit("21-25125", generation=expected.token.generation + 1, identity=identity)
+        return outcome
 
     async def promote(self, epoch: Epoch, grounds: Grounds) -> Promotion:
         """Raise the fence row, catch up in snapshots begun after that, open (`ha.md`, Fencing in the database)."""
@@ -354,7 +357,10 @@ class ConfigurationServer:
         gone_back = self._went_back or self._parts.engine.went_back
         if gone_back:
             return gone_back
-        return "" if self._reachable else "the Configuration Database does not answer"
+        if not self._reachable:
+            return "the Configuration Database does not answer"
+        may_succeed = self._tenure is not None or self._take_over or self._parts.licensing.has_ha()
+        return "" if may_succeed else f"the license lacks {HA_FEATURE}"
 
     def _log_refusal(self, detail: str) -> None:
         current = self._parts.licensing.current

@@ -196,7 +196,7 @@ def _license_problems(license_: LicenseFacts | None) -> list[Problem]:
     return [
         Problem(
             str(state),
-            f"{what} expired on {since:%Y-%m-%d}: load a current license with confserv -license FILE",
+            f"{what} has expired, since {since:%Y-%m-%d %H:%M} UTC: load a current license with confserv -license FILE",
             state,
             EXPIRED_EVENT,
             int(since.timestamp() * 1000),
