@@ -172,6 +172,23 @@ def down(directory: Directory = HERE) -> None:
     print("the cluster is down")
 
 
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Directory of the cluster; default: a temporary one.")
+    ] = None,
+    database: Annotated[str, typer.Option(help="sqlite or postgresql.")] = "sqlite",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the directory there when all went well.")
+    ] = False,
+) -> None:
+    """Play the main job from end to end, check each step, and stop; exit status 0 only if every step held."""
+    from confcluster.demo import demo as play  # what only the demo needs is loaded for it alone
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    raise typer.Exit(play(directory=directory, database=database, keep=keep))
+
+
 def main() -> None:
     """Run the command; what can be expected to go wrong is one sentence on standard error and a status."""
     try:

@@ -1,0 +1,393 @@
+"""The seven steps of `make demo`: the main job of the system, on real parts, each claim checked (cli.md).
+
+A step does what an operator or a vendor would do, then states what must be so; a claim that does not hold ends the
+story. Figures are measured from outside, by clients. The steps follow each other: each stands on the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from confapi.control.v1 import control_pb2
+from confapi.license.v1 import license_pb2
+from confapi.usage.v1 import usage_pb2
+from confclient.rpcs import GET_ENTITLEMENT, SWITCH_OVER_APPLICATION
+from confclient.session_rules import SessionState
+
+from confcluster.load import Judgement, Load
+from confcluster.registration import WantedApplication
+from confcluster.report import Report
+from confcluster.stage import Stage, installed, last_line, numbers
+from confcluster.vendor import KEY_ID, VENDOR_NAME, license_text
+
+CONNECTED, REFUSED, DISCONNECTED = "21-25100", "21-25101", "21-25102"
+EXPIRED, COMPLIANT = "21-25111", "21-25112"
+SHOPS = ("shop-1", "shop-2", "shop-3")
+SEATS = 6
+_FLOW_WRITES = 60
+
+
+class Story:
+    """Plays the steps on a stage, and reports."""
+
+    def __init__(self, stage: Stage, report: Report) -> None:
+        """`stage` has a cluster that is planned, of which nothing runs."""
+        self._stage = stage
+        self._report = report
+        self._license = stage.cluster.vendor.directory / "demo.lic"
+
+    @property
+    def steps(self) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+        """Titles and steps, in order."""
+        return (
+            ("A vendor makes a signing key and signs a license", self._vendor),
+            (
+                "Nothing serves without a license, and no license is taken that was tampered with",
+                self._license_first,
+            ),
+            ("Servers start; a business application waits until LRM has been seen", self._first_startup),
+            (
+                "Configuration is written and followed while the primary is killed and switched over",
+                self._switchover,
+            ),
+            ("Applications use more than is entitled, and the report shows it", self._over_use),
+            ("The license expires, everything is served, a new license ends it", self._expiry),
+            ("LRM goes away and comes back", self._lrm_away),
+        )
+
+    # 1
+
+    async def _vendor(self) -> None:
+        vendor = self._stage.cluster.vendor.directory
+        today = dt.datetime.now(dt.UTC).date()
+        text = license_text(issued=today, expires=today + dt.timedelta(days=365), comment="made by the demo")
+        self._license.write_text(text)
+        signed = await self._stage.run(
+            "licgen", "sign", self._license, "--key", vendor / "vendor.key", "--no-passphrase"
+        )
+        self._report.claim(
+            f"licgen signs every line with the key {KEY_ID} of the vendor {VENDOR_NAME}",
+            holds=signed.returncode == 0,
+            detail=signed.stderr,
+        )
+        verified = await self._stage.run("licgen", "verify", self._license, "--trust", vendor / "trust.toml")
+        self._report.claim(
+            "licgen verifies it with nothing but the public key",
+            holds=verified.returncode == 0 and "verified" in verified.stdout,
+            detail=verified.stderr,
+        )
+        self._report.say(last_line(verified.stdout))
+
+    # 2
+
+    async def _license_first(self) -> None:
+        stage, report = self._stage, self._report
+        await asyncio.to_thread(stage.cluster.start_parts)
+        refused = await self._start_by_hand()
+        report.claim(
+            "confserv does not start without a license: exit status 3, and names the command to run",
+            holds=refused.returncode == 3 and "confserv -license" in refused.stderr,
+            detail=refused.stderr,
+        )
+        report.say(last_line(refused.stderr))
+        tampered = self._license.with_name("tampered.lic")
+        tampered.write_bytes(self._license.read_bytes().replace(b" 3 ISSUED", b" 9 ISSUED"))
+        refused = await stage.upload(tampered)
+        where = f"{tampered}:"
+        report.claim(
+            "a file in which a 3 was made a 9 is refused: exit status 2, with line and column",
+            holds=refused.returncode == 2 and where in refused.stderr,
+            detail=refused.stderr,
+        )
+        report.say(next(line for line in refused.stderr.splitlines() if where in line))
+        still = await self._start_by_hand()
+        report.claim("the database is as it was", holds=still.returncode == 3, detail=still.stderr)
+        loaded = await stage.upload(self._license)
+        report.claim(
+            "confserv -license stores the genuine file", holds=loaded.returncode == 0, detail=loaded.stderr
+        )
+        for line in loaded.stdout.strip().splitlines():
+            report.say(line.rstrip())
+
+    async def _start_by_hand(self) -> subprocess.CompletedProcess[str]:
+        cluster = self._stage.cluster
+        command = cluster.topology.command(cluster.topology.of("confserv")[0], python=sys.executable)
+        return await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    # 3
+
+    async def _first_startup(self) -> None:
+        stage, report = self._stage, self._report
+        await stage.start("confserv-1", "confserv-2")
+        await stage.until_pair()
+        report.claim("a primary and a warm backup serve over one database", holds=True)
+        await stage.cluster.register_beside()
+        shops = [WantedApplication(name, "GENERIC_SERVER") for name in SHOPS]
+        await stage.cluster.register_beside(shops)
+        await stage.start("lca")
+        await stage.start("message-server-1", "solution-control-1")
+        status = await stage.confctl("-o", "json", "status")
+        report.claim(
+            "Administrator, Message Server and Solution Control are accepted in stage FIRST_STARTUP",
+            holds=status.returncode == 0 and (await stage.compliance()).stage == "FIRST_STARTUP",
+            detail=status.stderr,
+        )
+        connecting = stage.connect("shop-1")
+        await stage.until(lambda: self._logged(REFUSED), within_s=15, what="21-25101 in the central log")
+        (refusal,) = (await stage.events(REFUSED))[:1]
+        report.claim(
+            f"the business application shop-1 is refused: {REFUSED} {refusal.text}",
+            holds=not connecting.done()
+            and SessionState.WAITING in {state for state, _ in stage.told["shop-1"]},
+            detail=str(stage.told["shop-1"]),
+        )
+        await stage.start("lrm-1", "licman-1")
+        await stage.until(lambda: self._logged(CONNECTED), within_s=15, what="21-25100 in the central log")
+        (connected,) = await stage.events(CONNECTED)
+        report.claim(f"LRM starts: {CONNECTED} {connected.text}", holds=True)
+        await asyncio.wait_for(connecting, 15)
+        admitted_s = time.time() - connected.time_ms / 1000
+        report.claim(
+            "the same application is let in with no restart of anything; stage OPERATIONAL",
+            holds=(await stage.compliance()).stage == "OPERATIONAL",
+        )
+        report.figure("an application that waits is let in after LRM was seen, within", f"{admitted_s:.1f} s")
+
+    async def _logged(self, number: str, *, times: int = 1) -> bool:
+        return len(await self._stage.events(number)) >= times
+
+    # 4
+
+    async def _switchover(self) -> None:
+        stage = self._stage
+        for name in SHOPS[1:]:
+            stage.connect(name)
+        await stage.until(self._all_shops_in, within_s=15, what="three applications with sessions")
+        load = Load(
+            stage.cluster.endpoints("confserv"),
+            stage.cluster.tls("administrator"),
+            followers=0,
+            applications=tuple(stage.applications.values()),
+        )
+        async with load:
+            await load.until_flowing(writes=_FLOW_WRITES)
+            killed = await self._kill_primary(load)
+            await stage.start(killed)
+            await stage.until_pair()
+            await load.until_flowing(writes=_FLOW_WRITES)
+            await self._hand_over(load)
+            await load.until_flowing(writes=_FLOW_WRITES)
+        self._judge(await load.judge())
+
+    async def _all_shops_in(self) -> bool:
+        return len(self._stage.applications) == len(SHOPS)
+
+    async def _kill_primary(self, load: Load) -> str:
+        stage, report = self._stage, self._report
+        killed = await stage.primary()
+        began_s = time.monotonic()
+        stage.cluster.handles[killed].kill()
+        await load.until_flowing(writes=_FLOW_WRITES)
+        gap_ms = 1000 * load.longest_gap_s(since_s=began_s)
+        successor = await stage.primary()
+        report.claim(
+            f"{killed} is killed with -9, {successor} takes over",
+            holds=bool(successor) and successor != killed,
+            detail=f"primary is {successor or 'nobody'}",
+        )
+        report.figure("kill -9 of the primary: longest gap between acknowledged writes", f"{gap_ms:.0f} ms")
+        return killed
+
+    async def _hand_over(self, load: Load) -> None:
+        stage, report = self._stage, self._report
+        former = await stage.primary()
+        began_s = time.monotonic()
+        answer = await stage.ask(
+            "solution-control",
+            SWITCH_OVER_APPLICATION,
+            control_pb2.SwitchOverApplicationRequest(application=former, reason="demo"),
+        )
+        await load.until_flowing(writes=_FLOW_WRITES)
+        gap_ms = 1000 * load.longest_gap_s(since_s=began_s)
+        now = await stage.primary()
+        report.claim(
+            f"a planned switchover by Solution Control makes {answer.primary} primary",
+            holds=answer.primary == now != former,
+            detail=f"primary is {now or 'nobody'}",
+        )
+        report.figure("planned switchover: longest gap between acknowledged writes", f"{gap_ms:.0f} ms")
+
+    def _judge(self, judged: Judgement) -> None:
+        report = self._report
+        report.claim(
+            f"{judged.acknowledged} acknowledged writes: each is in the change log exactly once, none failed",
+            holds=not judged.violations and judged.unknown == judged.refused == 0,
+            detail="; ".join(map(str, judged.violations[:3]))
+            or f"{judged.unknown} unknown, {judged.refused} refused",
+        )
+        report.claim(
+            f"{judged.notifications} notifications to {len(SHOPS)} applications: each once, in order, without a gap",
+            holds=judged.notifications >= judged.acknowledged * len(SHOPS),
+            detail="fewer than writes",
+        )
+        report.claim(f"{judged.reads} reads: none was older than an acknowledged write", holds=True)
+        report.figure("writes acknowledged / lost / doubled", f"{judged.acknowledged} / 0 / 0")
+        report.figure("notifications delivered / missed", f"{judged.notifications} / 0")
+
+    # 5
+
+    async def _over_use(self) -> None:
+        stage, report = self._stage, self._report
+        shops = list(stage.applications.values())
+        seats = [
+            shops[number % len(shops)].usage.start(
+                tenant="Environment", item="voice_seat", place=f"desk-{number}"
+            )
+            for number in range(SEATS)
+        ]
+        held_s = await stage.until(self._seconds_passed(3), within_s=10, what="three seconds of use")
+        for seat in seats:
+            seat.end()
+        report.say(
+            f"{SEATS} seats of voice_seat in use for {held_s:.0f} s by three applications; 3 entitled, 1 burst"
+        )
+        await stage.until(self._over_use_reported, within_s=15, what=f"a report with a peak of {SEATS}")
+        (row,) = [row for row in await self._report_rows() if row["tenant"]]
+        report.claim(
+            f"the report shows a peak of {row['peak']} of {row['entitled']} entitled, {row['over_use']} beyond it",
+            holds=(row["peak"], row["entitled"], row["over_use"]) == (SEATS, 3, SEATS - 3),
+            detail=json.dumps(row),
+        )
+        shown = await stage.confctl("usage", "report")
+        for line in shown.stdout.strip().splitlines():
+            report.say(line.rstrip())
+        report.figure(
+            "voice_seat: peak / entitled / beyond it",
+            f"{row['peak']} / {row['entitled']} / {row['over_use']}",
+        )
+
+    @staticmethod
+    def _seconds_passed(seconds: float) -> Callable[[], Awaitable[bool]]:
+        began_s = time.monotonic()
+
+        async def passed() -> bool:
+            return time.monotonic() - began_s >= seconds
+
+        return passed
+
+    async def _report_rows(self) -> list[dict[str, object]]:
+        answer = await self._stage.confctl("-o", "json", "usage", "report", "--item", "voice_seat")
+        rows: list[dict[str, object]] = json.loads(answer.stdout)["rows"] if answer.returncode == 0 else []
+        return rows
+
+    async def _over_use_reported(self) -> bool:
+        return any(row["peak"] == SEATS for row in await self._report_rows())
+
+    # 6
+
+    async def _expiry(self) -> None:
+        stage, report = self._stage, self._report
+        expired = await asyncio.to_thread(stage.cluster.license_file, expires_in_days=-1, name="expired.lic")
+        refused = await stage.upload(expired)
+        report.claim(
+            "an expired file is refused by itself", holds=refused.returncode == 2, detail=refused.stderr
+        )
+        loaded = await stage.upload(expired, "--accept-expired")
+        report.claim("with --accept-expired it is loaded", holds=loaded.returncode == 0, detail=loaded.stderr)
+        await stage.until(
+            lambda: self._logged(EXPIRED, times=3), within_s=15, what="three messages of expiry"
+        )
+        (event, *_) = await stage.events(EXPIRED)
+        report.claim(f"the message repeats each second: {EXPIRED} {event.text}", holds=True)
+        await self._still_serves()
+        file = await asyncio.to_thread(stage.cluster.license_file, expires_in_days=400, name="renewed.lic")
+        loaded = await stage.upload(file)
+        began_s = time.monotonic()
+        report.claim("a new file is loaded", holds=loaded.returncode == 0, detail=loaded.stderr)
+        await stage.until(lambda: self._logged(COMPLIANT), within_s=10, what="21-25112 in the central log")
+        ended_s = time.monotonic() - began_s
+        await stage.until(self._lrm_has_newest, within_s=10, what="LRM works from the new revision")
+        had_s = time.monotonic() - began_s
+        report.claim("LRM works from the new license", holds=True)
+        repeated = len(await stage.events(EXPIRED))
+        await stage.until(self._seconds_passed(1.5), within_s=10, what="time for another message")
+        report.claim(
+            "the messages end, and the state is in compliance",
+            holds=(await stage.compliance()).compliance == license_pb2.COMPLIANCE_OK
+            and len(await stage.events(EXPIRED)) == repeated,
+            detail=str(await stage.compliance()),
+        )
+        report.figure(
+            "new license: messages ended after / LRM had it after", f"{ended_s:.1f} s / {had_s:.1f} s"
+        )
+
+    async def _still_serves(self) -> None:
+        stage = self._stage
+        async with Load(
+            stage.cluster.endpoints("confserv"),
+            stage.cluster.tls("administrator"),
+            name="expired",
+            writers=1,
+            followers=0,
+        ) as load:
+            await load.until_flowing(writes=5)
+        self._report.claim(
+            "clients are served all the same", holds=not load.troubles, detail="; ".join(load.troubles[:3])
+        )
+
+    async def _lrm_has_newest(self) -> bool:
+        newest = await self._stage.ask("lrm", GET_ENTITLEMENT, usage_pb2.GetEntitlementRequest())
+        return newest.license_revision == 3
+
+    # 7
+
+    async def _lrm_away(self) -> None:
+        stage, report = self._stage, self._report
+        await asyncio.to_thread(stage.cluster.handles["lrm-1"].stop)
+        await stage.until(lambda: self._logged(DISCONNECTED), within_s=15, what="21-25102 in the central log")
+        (gone, *_) = await stage.events(DISCONNECTED)
+        report.claim(f"LRM is stopped: {DISCONNECTED} {gone.text}", holds=True)
+        await stage.cluster.register_beside([WantedApplication("shop-4", "GENERIC_SERVER")])
+        await asyncio.wait_for(stage.connect("shop-4"), 15)
+        report.claim("a new business application is let in all the same", holds=True)
+        before = len(await stage.events(CONNECTED))
+        await stage.start("lrm-1")
+        await stage.until(
+            lambda: self._logged(CONNECTED, times=before + 1), within_s=15, what="21-25100 in the central log"
+        )
+        order = numbers(await stage.events(CONNECTED, REFUSED, DISCONNECTED))
+        report.claim(
+            f"LRM returns: {CONNECTED}; the central log has the events in this order: {_shown(order)}",
+            holds=_in_order(order, (REFUSED, CONNECTED, DISCONNECTED, CONNECTED)),
+            detail=_shown(order),
+        )
+
+
+def _in_order(found: list[str], expected: tuple[str, ...]) -> bool:
+    """Whether `expected` is what remains of `found` when repetitions are left out."""
+    rest = iter([number for index, number in enumerate(found) if index == 0 or found[index - 1] != number])
+    return tuple(rest) == expected
+
+
+def _shown(order: list[str]) -> str:
+    return " → ".join(
+        number for index, number in enumerate(order) if index == 0 or order[index - 1] != number
+    )
+
+
+def prepare_vendor(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Make the vendor's key with `licgen keygen`, as a vendor would, before the cluster is planned."""
+    directory.mkdir(parents=True, mode=0o700)
+    key, trust = directory / "vendor.key", directory / "trust.toml"
+    arguments = ["--key-id", KEY_ID, "--vendor", VENDOR_NAME, "--trust", str(trust), "--no-passphrase"]
+    command = [installed("licgen"), "keygen", str(key), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
