@@ -18,12 +18,17 @@ RATES = (0.0, 0.0, 0.05, 0.15, 0.4)
 def simulate(seed: int, *, tracing: bool = False) -> World:
     """Play one seed: faults with safety checked all the time, then peace with liveness. Raises Broken."""
     world = make_world(seed, tracing=tracing)
+    play(world)
+    return world
+
+
+def play(world: World) -> None:
+    """Play a world that was made; see `simulate`."""
     world.start()
     plan_faults(world)
     world.run_until(FAULTY_S, lambda: False)
     make_peace(world)
     settle(world)
-    return world
 
 
 def make_world(seed: int, *, tracing: bool = False) -> World:

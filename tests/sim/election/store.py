@@ -7,7 +7,7 @@ stores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confkit import fence
 from confkit.election.types import (
@@ -20,6 +20,7 @@ from confkit.election.types import (
     ProcessFacts,
     Promotion,
     PromotionResult,
+    Refusal,
 )
 
 
@@ -33,8 +34,16 @@ class Store:
     history_id: str = "h1"
     quiet_ms: int = 0
 
-    def permit(self, row: fence.FenceRow | None, name: InstanceName) -> Permission:
-        """B-40."""
+    def restore(self) -> None:
+        """Go back to an earlier state, as another history."""
+        assert self.row is not None
+        del self.log[len(self.log) // 2 :]
+        self.row = replace(self.row, history_id="h2")
+
+    def permit(self, row: fence.FenceRow | None, name: InstanceName, known_history: str = "") -> Permission:
+        """B-40, and B-51: nobody who knew another history promotes itself."""
+        if row is not None and known_history not in ("", row.history_id):
+            return Permission(Refusal.WENT_BACK, "the database was restored: an operator decides")
         return fence.may_take_role(row, instance=name, ha_licensed=self.ha_licensed)
 
     def promote(self, name: InstanceName, epoch: Epoch, grounds: Grounds) -> Promotion:
@@ -78,13 +87,13 @@ class Store:
         )
         return GenerationRaise.RAISED
 
-    def confirm(self, epoch: Epoch) -> Confirmation:
+    def confirm(self, epoch: Epoch, history_id: str) -> Confirmation:
         """Look at the row."""
-        return Confirmation(fence.check_write(self.row, epoch=epoch, history_id=self.history_id).value)
+        return Confirmation(fence.check_write(self.row, epoch=epoch, history_id=history_id).value)
 
-    def write(self, epoch: Epoch) -> bool:
-        """Append under `epoch`, inside one transaction with the fence check; false when fenced."""
-        if fence.check_write(self.row, epoch=epoch, history_id=self.history_id) is not fence.FenceCheck.HOLDS:
-            return False
-        self.log.append(epoch)
-        return True
+    def write(self, epoch: Epoch, history_id: str) -> Confirmation:
+        """Append under `epoch`, inside one transaction with the fence check, if that holds."""
+        verdict = self.confirm(epoch, history_id)
+        if verdict is Confirmation.HOLDS:
+            self.log.append(epoch)
+        return verdict

@@ -13,6 +13,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from confkit.election import messages as msg
 from confkit.election.core import ElectionCore
@@ -59,6 +60,23 @@ class Network:
     late_s: float = 3.0
 
 
+class Fate(Enum):
+    """What may happen to one call, when it is chosen and not drawn."""
+
+    LOST = "lost"
+    """It never reaches etcd."""
+    UNANSWERED = "unanswered"
+    """It is applied, and the answer is lost."""
+    LATE = "late"
+    """It is applied long after its sender has given up."""
+    STOPPED = "stopped"
+    """Its sender is stopped for longer than its lease while the call is under way."""
+
+
+LATE_S = 1.0
+STOPPED_S = 3.0
+
+
 @dataclass(slots=True)
 class Server:
     """One process: its core, its clock, what its component has open, and the faults it suffers."""
@@ -81,6 +99,7 @@ class Server:
     orders: list[msg.Effect] = field(default_factory=list)
     serving_order: bool = False
     refuses_handover: bool = False
+    history_id: str = ""
 
     def local_s(self, now_s: float) -> float:
         """The server's own clock."""
@@ -104,6 +123,9 @@ class World:
         self.acknowledged = 0
         self.handovers: list[HandOver] = []
         self.trace: list[str] = []
+        self.calls = 0
+        self.fates: dict[int, Fate] = {}
+        self.write_fates: dict[str, Fate] = {}
         self.tracing = False
         self.flapping = Flapping(limit=10_000)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -206,6 +228,21 @@ class World:
             self._note(name, "is asked to leave")
             self._on_server(server, server.life, lambda: self._step(server, msg.StopAsked(hand_over)))
 
+    def fate(self, name: str, fate: str) -> None:
+        """Choose what happens to the next transaction of a server on the leader key."""
+        self.write_fates[name] = Fate(fate)
+
+    def license(self, state: str) -> None:
+        """Give the license the HA feature (`on`), or take it away (`off`)."""
+        self.store.ha_licensed = state == "on"
+        self._note("license", f"feature {state}")
+
+    def restore_database(self) -> None:
+        """Go back to a backup of the database: the log is shorter, and its history is another one."""
+        self._note("database", "is restored")
+        self.store.restore()
+        self.acknowledged = len(self.store.log)
+
     def pause_failover(self, *, paused: bool) -> None:
         """An operator pauses automatic switchover, or ends the pause."""
         self.etcd.put_pause(Pause("maintenance", "operator") if paused else None, self.now_s)
@@ -289,14 +326,17 @@ class World:
                 self.at(self._database_delay_s(), apply)
 
         def apply() -> None:
-            written = self.store.write(epoch)
-            if written:
+            verdict = self.store.write(epoch, server.history_id)
+            if verdict is Confirmation.HOLDS:
                 self._written(epoch)
-            revision = len(self.store.log) if written else None
-            self.at(
-                self._database_delay_s(),
-                lambda: self._on_server(server, life, lambda: self._acknowledge(server, revision)),
-            )
+            revision = len(self.store.log) if verdict is Confirmation.HOLDS else None
+
+            def back() -> None:
+                self._acknowledge(server, revision)
+                if verdict is not Confirmation.HOLDS:
+                    self._step(server, msg.StoreRefused(epoch, verdict))
+
+            self.at(self._database_delay_s(), lambda: self._on_server(server, life, back))
 
         self._on_server(server, life, send)
 
@@ -366,6 +406,7 @@ class World:
                     server,
                     lambda: self.etcd.write_leader(held, leader, self.now_s),
                     lambda result, sent_s: msg.KeyWritten(op, result or WriteResult(Written.UNKNOWN), sent_s),
+                    self.write_fates.pop(server.name, None),
                 )
             case msg.RefreshMember(lease, role, _):
                 state = MemberState(
@@ -391,6 +432,7 @@ class World:
         server: Server,
         work: Callable[[], object],
         answer: Callable[[object, float], msg.Event] | None,
+        fate: Fate | None = None,
     ) -> None:
         life, sent_s, net, draw = server.life, server.local_s(self.now_s), self.network, self.random
         done = [False]
@@ -409,8 +451,17 @@ class World:
                 self.at(self._delay_s(), lambda: finish(result))
 
         self.at(TIMING.timeout_s / server.rate, lambda: finish(None))
-        if not (server.cut_out or draw.random() < net.loss):
+        self.calls += 1
+        fate = fate or self.fates.get(self.calls)
+        if fate is Fate.UNANSWERED:
+            self.at(self._delay_s(), lambda: work() if self.etcd_up else None)
+        elif fate is Fate.LATE:
+            self.at(LATE_S, lambda: work() if self.etcd_up else None)
+        elif fate is not Fate.LOST and not (server.cut_out or draw.random() < net.loss):
             self.at(self._delay_s(), arrive)
+        if fate is Fate.STOPPED:
+            self.pause(server.name)
+            self.at(STOPPED_S, lambda: self.resume(server.name))
 
     def _delay_s(self) -> float:
         if self.network.late and self.random.random() < self.network.late:
@@ -486,7 +537,9 @@ class World:
                 return msg.FenceRead(call, None if cut else store.row, reachable=not cut)
             case msg.AskPermission(call, row, _):
                 permission = (
-                    Permission(Refusal.DATABASE_UNREACHABLE) if cut else store.permit(row, server.name)
+                    Permission(Refusal.DATABASE_UNREACHABLE)
+                    if cut
+                    else store.permit(row, server.name, server.history_id)
                 )
                 return msg.PermissionGiven(call, permission)
             case msg.RaiseGeneration(call, expected, identity, revision):
@@ -497,7 +550,9 @@ class World:
             case msg.Promote(call, epoch, grounds):
                 return msg.Promoted(call, self._promote(server, epoch, grounds))
             case msg.Confirm(call, epoch):
-                return msg.Confirmed(call, Confirmation.UNREACHABLE if cut else store.confirm(epoch))
+                return msg.Confirmed(
+                    call, Confirmation.UNREACHABLE if cut else store.confirm(epoch, server.history_id)
+                )
         self._obey(server, order)
         return None
 
@@ -511,6 +566,7 @@ class World:
                 raise Broken(f"I-6: {server.name} took the role from {before.instance} without the feature")
             server.open_epoch, server.holding = epoch, False
             server.applied = len(self.store.log)
+            server.history_id = self.store.row.history_id if self.store.row else ""
         return promotion
 
     def _obey(self, server: Server, order: msg.Effect) -> None:
