@@ -45,7 +45,9 @@ class Cache:
             TimeoutError: no snapshot within `timeout_s` seconds; the cache goes on trying.
             ConfservError: refused.
         """
-        if self._task is None:
+        if self._task is None or self.failure is not None:  # after a refusal, a new start tries again
+            self.failure = None
+            self._loaded.clear()
             self._task = asyncio.create_task(self._follow(), name="follow the configuration")
         await asyncio.wait_for(self._loaded.wait(), timeout_s)
         if self.failure is not None:
