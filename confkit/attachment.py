@@ -14,6 +14,7 @@ from types import TracebackType
 
 import structlog
 from confapi.config.v1 import objects_pb2
+from confclient.cache import Cache
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError
 from confclient.log import LogPublisher
@@ -91,6 +92,16 @@ class Attachment:
         with contextlib.suppress(ConfservError):
             await self.session.close()
         await self.channel.close()
+
+    async def follow(self, cache: Cache) -> None:
+        """Have a cache follow the configuration; returns once it has read it."""
+        while True:
+            try:
+                await cache.start()
+                return
+            except ConfservError as error:
+                _log.warning("the configuration cannot be followed", detail=str(error))
+                await asyncio.sleep(REFUSED_RETRY_S)
 
     async def _open_session(self) -> None:
         while True:

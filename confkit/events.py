@@ -156,6 +156,7 @@ _CATALOGUE: Final = (
     EventSpec("00-25019", ALARM, ERROR, "Database went back: {detail}"),
     EventSpec("00-25020", ALARM, WARNING, "Role changes too often: {detail}", "00-25021"),
     EventSpec("00-25021", STANDARD, INFO, "Role is stable again"),
+    EventSpec("00-25022", STANDARD, WARNING, "Role taken over by an operator's order: {detail}"),
 )
 
 EVENTS: Final[Mapping[str, EventSpec]] = {spec.number: spec for spec in _CATALOGUE}

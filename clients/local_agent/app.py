@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-from typing import Any
 
-import structlog
 from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import agent_pb2_grpc
 from confclient.cache import Cache
-from confclient.errors import ConfservError
 from confclient.processes import process_identity
 
 from confkit.attachment import Attachment
@@ -21,6 +18,7 @@ from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
 from confkit.events import EventLog
 from confkit.process import ExitStatus, Shutdown, notify_ready
 from confkit.server import GrpcServer
+from confkit.tasks import end
 from local_agent.adapters.configuration import TYPES, CachedDirectory, ExitReports
 from local_agent.adapters.etcd_leases import EtcdLeases
 from local_agent.adapters.host_processes import PidfdProcesses
@@ -36,8 +34,6 @@ WARM_S = 5.0
 """How often etcd is asked something, in seconds, so that the connection for the next revocation stands."""
 
 _GRACE_S = 1.0
-_CACHE_RETRY_S = 5.0
-_log = structlog.get_logger()
 
 
 async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
@@ -99,9 +95,9 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
         for work in (
             living,
             asyncio.create_task(_warm(leases)),
-            asyncio.create_task(_configure(cache, directory, agent, settings.host_name)),
+            asyncio.create_task(_configure(attachment, cache, directory, agent, settings.host_name)),
         ):
-            stack.push_async_callback(_end, work)
+            stack.push_async_callback(end, work)
         stack.push_async_callback(cache.close)
         await server.start()
         stack.push_async_callback(server.stop, _GRACE_S)
@@ -109,7 +105,7 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
         events.emit("00-25000", version=version)
         notify_ready(f"{COMPONENT} {settings.name} at {endpoint}")
         asked = asyncio.create_task(shutdown.wait())
-        stack.push_async_callback(_end, asked)
+        stack.push_async_callback(end, asked)
         await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
         if living.done():
             living.result()  # a broken invariant ends the process
@@ -117,16 +113,12 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
     return ExitStatus.DONE
 
 
-async def _configure(cache: Cache, directory: CachedDirectory, agent: Agent, host_name: str) -> None:
+async def _configure(
+    attachment: Attachment, cache: Cache, directory: CachedDirectory, agent: Agent, host_name: str
+) -> None:
     """Follow the applications of this host."""
     cache.listen(lambda _: agent.handle(Configured(directory.specs(host_name))))
-    while True:
-        try:
-            await cache.start()
-            return
-        except ConfservError as error:
-            _log.warning("the configuration cannot be followed", detail=str(error))
-            await asyncio.sleep(_CACHE_RETRY_S)
+    await attachment.follow(cache)
 
 
 async def _warm(leases: EtcdLeases) -> None:
@@ -134,8 +126,3 @@ async def _warm(leases: EtcdLeases) -> None:
         with contextlib.suppress(CoordinationUnavailable, CoordinationRefused):
             await leases.members(COMPONENT)
         await asyncio.sleep(WARM_S)
-
-
-async def _end(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

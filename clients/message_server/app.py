@@ -22,6 +22,7 @@ from confkit.events import EventLog
 from confkit.member_service import not_primary
 from confkit.notices import announcer
 from confkit.process import ExitStatus, Shutdown
+from confkit.tasks import end
 from message_server.adapters.sql import SqlLogStore
 from message_server.api import POLICY, SERVICE, LogService
 from message_server.component import MessageServer
@@ -116,6 +117,7 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
             refusal=refusal,
             wall_ms=wall_ms,
             events=events,
+            take_over=take_over,
         )
         server.elect(component, EtcdCoordination(etcd, cluster=settings.cluster, component=COMPONENT))
         reader = LogReader(
@@ -132,11 +134,6 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
         )
         await stack.enter_async_context(attachment)
         keeping = asyncio.create_task(journal.run(), name="journal")
-        stack.push_async_callback(_end, keeping)
+        stack.push_async_callback(end, keeping)
         events.emit("00-25000", version=version)
         return await server.run(shutdown)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

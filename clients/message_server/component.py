@@ -43,7 +43,8 @@ T = TypeVar("T")
 
 class MessageServer:
     """Implements the election's `Component`. `ha_licensed` says whether the license, as known now, allows switchover;
-    `refusal` is what subscribers get when the role moves; `wall_ms` is the wall clock.
+    `refusal` is what subscribers get when the role moves; `wall_ms` is the wall clock; `take_over` is an operator's
+    order for the first promotion.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MessageServer:
         refusal: Callable[[], ConfservError],
         wall_ms: Callable[[], int],
         events: EventLog,
+        take_over: bool = False,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -69,6 +71,7 @@ class MessageServer:
         self._wall_ms = wall_ms
         self._events = events
         self._history_id = ""
+        self._take_over = take_over
         self._was_refused = False
 
     async def read_fence(self) -> FenceRow | None:
@@ -101,7 +104,7 @@ class MessageServer:
                     epoch,
                     grounds,
                     facts=self._facts(),
-                    permit=lambda row: self._permit(row, take_over=grounds.take_over),
+                    permit=self._permit,
                 )
             )
             if not raised.raised:
@@ -114,6 +117,9 @@ class MessageServer:
         goes_on = continuity(head=head, history_id=self._history_id, known=grounds.view.history)
         if goes_on.missing_after is not None:
             self._events.emit("42-25010", head=goes_on.missing_after, expected=goes_on.expected)
+        if self._take_over:
+            self._events.emit("00-25022", detail="--take-over")
+        self._take_over = False
         self._journal.open(history_id=self._history_id, head=goes_on.head)
         return Promotion.opened()
 
@@ -172,9 +178,9 @@ class MessageServer:
             "the license lacks ha_redundancy: load one that has it", feature="ha_redundancy"
         )
 
-    def _permit(self, row: FenceRow | None, *, take_over: bool = False) -> Permission:
+    def _permit(self, row: FenceRow | None) -> Permission:
         return may_take_role(
-            row, instance=self._facts().instance, ha_licensed=self._ha_licensed(), take_over=take_over
+            row, instance=self._facts().instance, ha_licensed=self._ha_licensed(), take_over=self._take_over
         )
 
     async def _run(self, work: Callable[[], T]) -> T:

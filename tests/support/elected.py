@@ -6,18 +6,26 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from confapi.config.v1 import config_pb2, config_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+import grpc.aio
+import pytest
+from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confapi.license.v1 import license_pb2, license_pb2_grpc
-from confclient.credentials import TlsFiles
+from confclient.channel import ServiceChannel
+from confclient.credentials import TlsFiles, open_channel
+from confclient.errors import CompactedError, trailing_metadata
 from confcluster.etcd import EtcdMember, command, find_etcd, wait_ready
+from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
+from google.protobuf import any_pb2
 
+from confkit.process import Shutdown
 from confkit.server import EVERYBODY, GrpcServer
 from tests.support.licenses import LICENSE, signed
 
@@ -128,17 +136,8 @@ class ConfigurationStub(
                 resume=config_pb2.ResumeToken(history_id="h", revision=1),
             )
             await changed.wait()
-            await context.abort(*_READ_AGAIN)
-
-
-def _read_again() -> Any:
-    from confclient.errors import CompactedError, trailing_metadata
-
-    error = CompactedError("read again")
-    return error.code, error.message, (trailing_metadata(error),)
-
-
-_READ_AGAIN = _read_again()
+            again = CompactedError("the stub's configuration has changed: read it again")
+            await context.abort(again.code, again.message, (trailing_metadata(again),))
 
 
 @asynccontextmanager
@@ -169,3 +168,111 @@ async def configuration(tls: TlsFiles, *, cluster: str) -> AsyncIterator[Configu
         yield stub
     finally:
         await server.stop(0)
+
+
+class Surroundings:
+    """Runs servers of one cluster in the test's own loop, and gives clients of them."""
+
+    def __init__(
+        self, directory: Path, authority: CertificateAuthority, etcd: str, stub: ConfigurationStub
+    ) -> None:
+        self.directory, self.authority, self.etcd, self.stub = directory, authority, etcd, stub
+        self.stack = AsyncExitStack()
+        self.running: dict[str, tuple[Shutdown, asyncio.Task[int]]] = {}
+
+    def run(self, model: Any, serve: Any, *, name: str, role: str, listen: str, **settings: Any) -> None:
+        """Start a server: its settings' model, its `serve`, and what is special in its settings."""
+        tls = self.certificate(role, name)
+        made = model.model_validate(
+            {
+                "name": name,
+                "cluster": self.stub.cluster,
+                "listen": listen,
+                "data_dir": self.directory,
+                "tls": {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key},
+                "etcd": {"endpoints": [self.etcd], "lease_ttl_s": 2},
+                "config_servers": [self.stub.endpoint],
+                "message_servers": ["127.0.0.1:1"],
+                **settings,
+            }
+        )
+        shutdown = Shutdown()
+        self.running[name] = (shutdown, asyncio.create_task(serve(made, shutdown)))
+
+    async def stop(self, name: str) -> int:
+        """Stop a server in order; gives its exit status."""
+        shutdown, task = self.running.pop(name)
+        shutdown.request("test")
+        return await asyncio.wait_for(task, 20)
+
+    def certificate(self, role: str, name: str) -> TlsFiles:
+        """Issue a certificate of this cluster."""
+        return self.authority.issue(role, name, cluster=self.stub.cluster)
+
+    def channel(self, endpoints: Sequence[str], *, role: str, name: str) -> ServiceChannel:
+        """A client of a pair, with a certificate of its own."""
+        channel = ServiceChannel(endpoints, self.certificate(role, name), timeout_s=15)
+        self.stack.push_async_callback(channel.close)
+        return channel
+
+    async def connection(self, endpoint: str, *, role: str, name: str) -> grpc.aio.Channel:
+        """A plain connection to one server, with a certificate of its own."""
+        tls = self.certificate(role, name)
+        return await self.stack.enter_async_context(open_channel(endpoint, tls))
+
+    async def close(self) -> None:
+        """Close clients, stop servers."""
+        await self.stack.aclose()
+        for name in list(self.running):
+            await self.stop(name)
+
+
+@asynccontextmanager
+async def surroundings(
+    directory: Path, authority: CertificateAuthority, etcd: str
+) -> AsyncIterator[Surroundings]:
+    """A cluster of its own, with nothing but a Configuration Server's stub in it."""
+    cluster = f"test-{uuid.uuid4().hex[:8]}"
+    tls = authority.issue("confserv", "confserv-1", cluster=cluster)
+    async with configuration(tls, cluster=cluster) as stub:
+        made = Surroundings(directory, authority, etcd, stub)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """An authority for the tests of a module."""
+    return CertificateAuthority.create(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An etcd for the tests of a module; gives its endpoint."""
+    with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def around(tmp_path: Path, authority: CertificateAuthority, etcd: str) -> AsyncIterator[Surroundings]:
+    """A cluster for one test."""
+    async with surroundings(tmp_path, authority, etcd) as made:
+        yield made
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
+    """Wait until a condition that has to be asked for is true."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110  # what is asked is another process's business
+            await asyncio.sleep(0.005)
+
+
+def config_object(kind: str, dbid: int, name: str, body: Any) -> objects_pb2.ConfigObject:
+    """An enabled object of the configuration."""
+    packed = any_pb2.Any()
+    packed.Pack(body)
+    return objects_pb2.ConfigObject(
+        type=kind, dbid=dbid, name=name, state=objects_pb2.OBJECT_STATE_ENABLED, body=packed
+    )

@@ -8,10 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc.aio
@@ -19,7 +16,6 @@ import pytest
 from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confapi.ha.v1 import ha_pb2
-from confclient.credentials import open_channel
 from confclient.errors import (
     NotFoundError,
     PermissionDeniedError,
@@ -28,33 +24,21 @@ from confclient.errors import (
     from_rpc_error,
 )
 from confclient.processes import process_identity
-from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
-from google.protobuf import any_pb2
 from local_agent.app import serve
 from local_agent.settings import LocalAgentSettings
 
 from confkit.election.etcd import EtcdCoordination
 from confkit.election.etcd_client import EtcdClient
 from confkit.election.types import InstanceName, LeaseId, Member, MemberState, ProcessFacts, State
-from confkit.process import Shutdown
-from tests.support.elected import ConfigurationStub, configuration, running_etcd
+from tests.support.elected import Surroundings, around, authority, config_object, etcd, eventually
+
+__all__ = ["around", "authority", "etcd"]
 
 pytestmark = pytest.mark.etcd
 
 HOST = "host-1"
 PROGRAM = "import signal, time; from confkit.process import notify_ready; notify_ready(); time.sleep(60)"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    return CertificateAuthority.create(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -69,45 +53,26 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 class Host:
     """One agent and what surrounds it."""
 
-    def __init__(
-        self, directory: Path, authority: CertificateAuthority, etcd: str, stub: ConfigurationStub
-    ) -> None:
-        self.directory, self.authority, self.etcd, self.stub = directory, authority, etcd, stub
+    def __init__(self, around: Surroundings) -> None:
+        self.around, self.stub = around, around.stub
         self.endpoint = f"127.0.0.1:{free_ports(1)[0]}"
-        self.stack = AsyncExitStack()
-        self.client = EtcdClient([etcd])
-        self.coordination = EtcdCoordination(self.client, cluster=stub.cluster, component="message-server")
-        self.running: tuple[Shutdown, asyncio.Task[int]] | None = None
+        self.client = EtcdClient([around.etcd])
+        self.coordination = EtcdCoordination(
+            self.client, cluster=self.stub.cluster, component="message-server"
+        )
 
     def start(self) -> None:
-        tls = self.authority.issue("lca", "lca-1", cluster=self.stub.cluster)
-        settings = LocalAgentSettings.model_validate(
-            {
-                "name": "lca-1",
-                "cluster": self.stub.cluster,
-                "host_name": HOST,
-                "listen": self.endpoint,
-                "data_dir": self.directory,
-                "tls": {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key},
-                "etcd": {"endpoints": [self.etcd], "lease_ttl_s": 2},
-                "config_servers": [self.stub.endpoint],
-                "message_servers": ["127.0.0.1:1"],
-            }
+        self.around.run(
+            LocalAgentSettings, serve, name="lca-1", role="lca", listen=self.endpoint, host_name=HOST
         )
-        shutdown = Shutdown()
-        self.running = shutdown, asyncio.create_task(serve(settings, shutdown))
 
     async def stop(self) -> None:
-        if self.running is not None:
-            self.running[0].request("test")
-            await asyncio.wait_for(self.running[1], 20)
-            self.running = None
+        await self.around.stop("lca-1")
 
     async def agent(self, role: str = "solution-control", name: str = "sc-1") -> Any:
         """A stub of the agent's service for whoever has this certificate."""
-        tls = self.authority.issue(role, name, cluster=self.stub.cluster)
-        channel = await self.stack.enter_async_context(open_channel(self.endpoint, tls))
-        return agent_pb2_grpc.LocalAgentServiceStub(channel)
+        connection = await self.around.connection(self.endpoint, role=role, name=name)
+        return agent_pb2_grpc.LocalAgentServiceStub(connection)
 
     async def lease(self, process: ha_pb2.ProcessIdentity, name: str = "message-server-1") -> int:
         """A lease with the member key of a process, as its election would make it; it runs for a minute."""
@@ -161,32 +126,11 @@ class Host:
         )
 
 
-def config_object(kind: str, dbid: int, name: str, body: Any) -> objects_pb2.ConfigObject:
-    packed = any_pb2.Any()
-    packed.Pack(body)
-    return objects_pb2.ConfigObject(
-        type=kind, dbid=dbid, name=name, state=objects_pb2.OBJECT_STATE_ENABLED, body=packed
-    )
-
-
 @pytest.fixture
-async def host(tmp_path: Path, authority: CertificateAuthority, etcd: str) -> AsyncIterator[Host]:
-    cluster = f"test-{uuid.uuid4().hex[:8]}"
-    tls = authority.issue("confserv", "confserv-1", cluster=cluster)
-    async with configuration(tls, cluster=cluster) as stub:
-        made = Host(tmp_path, authority, etcd, stub)
-        try:
-            yield made
-        finally:
-            await made.stack.aclose()
-            await made.stop()
-            await made.client.close()
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110  # what is asked is another process's business
-            await asyncio.sleep(0.005)
+async def host(around: Surroundings) -> AsyncIterator[Host]:
+    made = Host(around)
+    yield made
+    await made.client.close()
 
 
 async def call(method: Any, request: Any) -> Any:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 from confapi.ha.v1 import ha_pb2
 from confapi.message.v1 import message_pb2
 from confclient.channel import ServiceChannel
-from confclient.credentials import TlsFiles
 from confclient.errors import (
     ConfservError,
     InvalidError,
@@ -21,70 +17,41 @@ from confclient.errors import (
     PermissionDeniedError,
 )
 from confclient.rpcs import GET_STATUS, PUBLISH_EVENTS, QUERY_EVENTS, SUBSCRIBE_EVENTS, SWITCH_OVER
-from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
 from message_server.app import serve
 from message_server.settings import MessageServerSettings
 
-from confkit.process import Shutdown
-from tests.support.elected import WITHOUT_HA, ConfigurationStub, configuration, running_etcd
+from tests.support.elected import WITHOUT_HA, Surroundings, around, authority, etcd, eventually
 from tests.support.licenses import LICENSE
+
+__all__ = ["around", "authority", "etcd"]
 
 pytestmark = pytest.mark.etcd
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    return CertificateAuthority.create(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as endpoint:
-        yield endpoint
-
-
 class Pair:
-    """Two Message Servers in this process, and clients of them."""
+    """Two Message Servers on one log database, and clients of them."""
 
-    def __init__(
-        self, directory: Path, authority: CertificateAuthority, etcd: str, stub: ConfigurationStub
-    ) -> None:
-        self.directory, self.authority, self.etcd, self.stub = directory, authority, etcd, stub
-        self.cluster = stub.cluster
+    def __init__(self, around: Surroundings) -> None:
+        self.around, self.stub = around, around.stub
         self.endpoints = [f"127.0.0.1:{port}" for port in free_ports(2)]
-        self.stack = AsyncExitStack()
-        self.running: dict[str, tuple[Shutdown, asyncio.Task[int]]] = {}
 
     def start(self, number: int) -> None:
-        name = f"message-server-{number}"
-        tls = self.authority.issue("message-server", name, cluster=self.cluster)
-        settings = MessageServerSettings.model_validate(
-            {
-                "name": name,
-                "cluster": self.cluster,
-                "listen": self.endpoints[number - 1],
-                "data_dir": self.directory,
-                "tls": {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key},
-                "etcd": {"endpoints": [self.etcd], "lease_ttl_s": 2},
-                "config_servers": [self.stub.endpoint],
-                "message_servers": self.endpoints,
-                "database": f"sqlite:///{self.directory}/log.sqlite",
-            }
+        self.around.run(
+            MessageServerSettings,
+            serve,
+            name=f"message-server-{number}",
+            role="message-server",
+            listen=self.endpoints[number - 1],
+            message_servers=self.endpoints,
+            database=f"sqlite:///{self.around.directory}/log.sqlite",
         )
-        shutdown = Shutdown()
-        self.running[name] = (shutdown, asyncio.create_task(serve(settings, shutdown)))
 
     async def stop(self, name: str) -> int:
-        shutdown, task = self.running.pop(name)
-        shutdown.request("test")
-        return await asyncio.wait_for(task, 20)
+        return await self.around.stop(name)
 
     def channel(self, role: str = "administrator", name: str = "ann") -> ServiceChannel:
-        tls: TlsFiles = self.authority.issue(role, name, cluster=self.cluster)
-        channel = ServiceChannel(self.endpoints, tls, component="Message Server", timeout_s=15)
-        self.stack.push_async_callback(channel.close)
-        return channel
+        return self.around.channel(self.endpoints, role=role, name=name)
 
     async def publish(
         self, channel: ServiceChannel, *events: message_pb2.LogEvent, sequence: int = 1
@@ -128,24 +95,9 @@ class Pair:
         return (await channel.unary(GET_STATUS, ha_pb2.GetStatusRequest())).self.instance
 
 
-@asynccontextmanager
-async def pairs(directory: Path, authority: CertificateAuthority, etcd: str) -> AsyncIterator[Pair]:
-    cluster = f"test-{uuid.uuid4().hex[:8]}"
-    tls = authority.issue("confserv", "confserv-1", cluster=cluster)
-    async with configuration(tls, cluster=cluster) as stub:
-        pair = Pair(directory, authority, etcd, stub)
-        try:
-            yield pair
-        finally:
-            await pair.stack.aclose()
-            for name in list(pair.running):
-                await pair.stop(name)
-
-
 @pytest.fixture
-async def pair(tmp_path: Path, authority: CertificateAuthority, etcd: str) -> AsyncIterator[Pair]:
-    async with pairs(tmp_path, authority, etcd) as made:
-        yield made
+def pair(around: Surroundings) -> Pair:
+    return Pair(around)
 
 
 def event(text: str, *, application: str = "billing", uid: str | None = None) -> message_pb2.LogEvent:
@@ -154,13 +106,6 @@ def event(text: str, *, application: str = "billing", uid: str | None = None) ->
         severity=message_pb2.SEVERITY_INFO, text=text, time_ms=1_764_000_000_000, application=application,
         attributes={"tenant": "acme"},
     )  # fmt: skip
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 15.0) -> None:
-    """Wait until an awaitable condition is true."""
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110  # what is asked is another process's business
-            await asyncio.sleep(0.02)
 
 
 async def test_events_are_published_queried_and_followed_across_a_planned_switchover(

@@ -1,0 +1,1 @@
+"""Where Solution Control looks, and through whom it acts: configuration, agents, members."""

@@ -1,0 +1,1 @@
+"""Decisions of Solution Control: pure, no IO, no clock."""
