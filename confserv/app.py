@@ -247,7 +247,7 @@ class _Running:
             self.database,
             self.codec,
             failpoint=failpoints(
-                enabled=self.settings.failpoints,
+                enabled=self.settings.obey_failpoints,
                 directory=self.settings.data_dir,
                 environment=os.environ,
             ),

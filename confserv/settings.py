@@ -37,7 +37,7 @@ class ConfservSettings(ProcessSettings):
         lrm_absence_warning_s: after what absence of LRM compliance warns (B-24).
         lrm_monitoring: whether connections of LRM are logged (B-21).
         handover_timeout_s: within what time a planned switchover must be ready, or is given up.
-        failpoints: whether CONFSERV_FAILPOINTS is obeyed; for tests of faults.
+        obey_failpoints: whether the environment CONFSERV_FAILPOINTS is obeyed; for tests of faults.
     """
 
     database: str = Field(min_length=1)
@@ -52,7 +52,7 @@ class ConfservSettings(ProcessSettings):
     lrm_absence_warning_s: float = Field(default=86_400, gt=0)
     lrm_monitoring: bool = True
     handover_timeout_s: float = Field(default=5, gt=0, le=60)
-    failpoints: bool = False
+    obey_failpoints: bool = False
 
     def compliance_rules(self) -> ComplianceRules:
         """The rules of the compliance monitor."""

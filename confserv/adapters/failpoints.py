@@ -1,6 +1,6 @@
 """Stops this process at named points of a commit, so that tests can do the worst at the worst time.
 
-Off unless settings say `failpoints = true`; then the environment CONFSERV_FAILPOINTS lists the points that
+Off unless settings say `obey_failpoints = true`; then the environment CONFSERV_FAILPOINTS lists the points that
 count (before-begin, inside-transaction, before-answer). A point stops the process, once, when the file
 `failpoint-POINT` exists in the given directory: the file is removed, `stopped-POINT` is made, and SIGSTOP
 stops every thread until SIGCONT.
