@@ -223,8 +223,7 @@ class Surroundings:
     async def close(self) -> None:
         """Close clients, stop servers."""
         await self.stack.aclose()
-        for name in list(self.running):
-            await self.stop(name)
+        await asyncio.gather(*(self.stop(name) for name in list(self.running)))
 
 
 @asynccontextmanager
