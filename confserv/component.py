@@ -40,6 +40,7 @@ from confkit.fence_sql import Raise
 from confserv.core.bootstrap import first_objects
 from confserv.core.effects import StepDown
 from confserv.core.log import Tail
+from confserv.core.refusals import Refused
 from confserv.role_ports import Fence, StateStore, Successors
 from confserv.service.bindings import LrmBindings
 from confserv.service.engine import ConfigurationEngine, WentBack
@@ -159,6 +160,8 @@ class ConfigurationServer:
         except WentBack as error:
             self._went_back = str(error)
             return Promotion(PromotionResult.WENT_BACK, str(error))
+        except Refused as error:  # the first objects met a higher token
+            return Promotion(PromotionResult.FENCED, str(error))
         return Promotion.opened()
 
     async def suspend(self, reason: str) -> None:
