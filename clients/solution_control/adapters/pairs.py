@@ -54,10 +54,7 @@ class MemberPairs:
             )
         except ConfservError:
             return {}
-        return {
-            ApplicationName(member.instance): ha_pb2.Role.Name(member.role).removeprefix(_ROLE).lower()
-            for member in answer.members
-        }
+        return roles_in(answer)
 
     def _endpoints_of(self, kind: Kind) -> Callable[[], Sequence[str]]:
         def ask() -> Sequence[str]:
@@ -69,3 +66,19 @@ class MemberPairs:
             )
 
         return ask
+
+
+def roles_in(answer: ha_pb2.GetStatusResponse) -> Mapping[ApplicationName, str]:
+    """Give the roles of all members as one of them says.
+
+    Who is primary stands in the leader key; what a member writes of itself follows with its next refresh, so that
+    right after a switchover only the key is right.
+    """
+    leader = answer.primary.instance
+    roles = {ApplicationName(member.instance): _role(member, leader) for member in answer.members}
+    return {name: "backup" if role == "primary" and name != leader else role for name, role in roles.items()}
+
+
+def _role(member: ha_pb2.Member, leader: str) -> str:
+    role = ha_pb2.Role.Name(member.role).removeprefix(_ROLE).lower()
+    return "primary" if member.instance == leader and role == "backup" else role

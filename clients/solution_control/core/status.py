@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from solution_control.core.model import NO_HOST, Application, Observations, RunState, Status
 
+AGENT_TYPE = "APPLICATION_TYPE_LOCAL_CONTROL_AGENT"
+
 
 def status_of(application: Application, seen: Observations) -> Status:
     """Give the status of one application."""
@@ -31,6 +33,8 @@ def _reported(application: Application, seen: Observations) -> tuple[RunState | 
     if report is None or not report.reachable:
         why = report.detail if report is not None else "it has not answered yet"
         return None, f"the agent of host {application.host} cannot be reached: {why}"
+    if application.application_type == AGENT_TYPE:
+        return RunState.RUNNING, ""  # it is the agent that answers
     state = report.states.get(application.name, RunState.STOPPED)
     if state in (RunState.STOPPED, RunState.FAILED) and _is_seen(application, seen):
         return None, "its agent does not watch it"

@@ -16,7 +16,7 @@ from solution_control.core.model import (
     RunState,
     Status,
 )
-from solution_control.core.status import status_of
+from solution_control.core.status import AGENT_TYPE, status_of
 
 NAME = ApplicationName("voice-1")
 HERE = HostName("host-1")
@@ -42,6 +42,9 @@ def seen(
             APP, seen(RunState.STARTING, connected=True), RunState.STARTING, "", id="the agent knows best"
         ),
         pytest.param(APP, seen(RunState.FAILED), RunState.FAILED, "", id="it has failed"),
+        pytest.param(
+            replace(APP, application_type=AGENT_TYPE), seen(), RunState.RUNNING, "", id="the agent itself"
+        ),
         pytest.param(APP, seen(), RunState.STOPPED, "", id="an application that its agent does not run"),
         pytest.param(
             APP,
