@@ -66,7 +66,11 @@ class ServiceChannel:
             tls: the client's certificate.
             component: what error messages call the servers.
             timeout_s: deadline of a call for which none is given, in seconds.
+
+        Raises:
+            CredentialsError: a file of the certificate cannot be read.
         """
+        tls.read()  # fails here, where somebody listens, rather than at each connection
         self._given = endpoints
         self._tls = tls
         self._component = component
@@ -289,7 +293,11 @@ class ServiceChannel:
         return self._link(self._view.primary)
 
     def _no_primary(self) -> NoPrimaryError:
-        known = ", ".join(self._view.endpoints) or "no address is known"
+        known = ", ".join(self._view.endpoints)
+        if not known:
+            return NoPrimaryError(
+                f"no address of a {self._component} is known: none is given, and none is in the configuration"
+            )
         return NoPrimaryError(
             f"no primary {self._component} within the deadline ({known}); last: {self._last_trouble}"
         )

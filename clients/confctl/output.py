@@ -20,6 +20,8 @@ from rich.text import Text
 
 Document = Mapping[str, Any]
 
+_WIDE = 1000
+
 
 class Format(enum.StrEnum):
     """Forms of output."""
@@ -43,7 +45,9 @@ class Printer:
     def __init__(self, form: Format) -> None:
         """`form` for everything that is printed."""
         self.form = form
-        self._console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+        # a pipe has no width: lines are as long as they have to be
+        self._terminal = sys.stdout.isatty()
+        self._console = Console(width=None if self._terminal else _WIDE, highlight=False)
 
     def document(self, document: Any, show: Callable[[Printer], None]) -> None:
         """Print one document; `show` prints it for people."""
@@ -74,7 +78,7 @@ class Printer:
             table.add_column(heading, overflow="fold")
         for row in rows:
             table.add_row(*(Text(_cell(value)) for value in columns.cells(row)))
-        self._console.print(table)
+        self._print(table)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Print names and values for people, one pair a line."""
@@ -83,7 +87,16 @@ class Printer:
         table.add_column(overflow="fold")
         for name, value in facts.items():
             table.add_row(name, Text(_cell(value)))
-        self._console.print(table)
+        self._print(table)
+
+    def _print(self, table: Table) -> None:
+        if self._terminal:
+            self._console.print(table)
+            return
+        with self._console.capture() as captured:
+            self._console.print(table)
+        for line in captured.get().splitlines():
+            print(line.rstrip())
 
     def line(self, text: str = "") -> None:
         """Print one line for people."""
