@@ -30,7 +30,8 @@ FACT_COLUMNS: Final = (
 )
 
 _FACT: Final = """
-    key          UHUGEINT NOT NULL,
+    key          UBIGINT NOT NULL,
+    id_order     UBIGINT NOT NULL,
     source       VARCHAR NOT NULL,
     id           VARCHAR NOT NULL,
     version      INTEGER NOT NULL,
@@ -84,11 +85,15 @@ create table if not exists entitlement_line (
 );
 """
 
-KEY: Final = "md5_number(concat(length(source), ':', source, id))"
-"""The key of a session in 128 bits; the length keeps (a, bc) and (ab, c) apart."""
+KEY: Final = "md5_number_lower(concat(length(source), ':', source, id))"
+"""A number for the key of a session; the length keeps (a, bc) and (ab, c) apart. Two sessions may share one."""
 
 KNOWN_ROWS: Final = f"""
 select f.rowid from fact f join (select distinct {KEY} as key from incoming) using (key)
+where f.id_order between $first and $last
+"""
+"""Where sessions of the incoming ids are, and perhaps a few others. Ids that begin with the time, as those of the
+client library do, lie together, so that only the newest part of the table is read; `id_order` is what says so.
 """
 
 KNOWN_FACTS: Final = (
@@ -96,8 +101,8 @@ KNOWN_FACTS: Final = (
 )
 
 INSERT_FACTS: Final = f"""
-insert into fact (ingest_number, key, {", ".join(FACT_COLUMNS)})
-select number, {KEY}, {", ".join(FACT_COLUMNS)} from outgoing
+insert into fact (ingest_number, key, id_order, {", ".join(FACT_COLUMNS)})
+select number, {KEY}, id_order, {", ".join(FACT_COLUMNS)} from outgoing
 """
 
 INSERT_REPLACED: Final = INSERT_FACTS.replace("into fact (ingest_number", "into replaced_fact (replaced_by")

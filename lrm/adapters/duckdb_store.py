@@ -18,7 +18,14 @@ from confkit.election.ports import StoreUnreachable
 from confkit.election.types import History
 from confkit.fence import FenceCheck, FenceRow, check_write
 from lrm.adapters import duckdb_sql as sql
-from lrm.adapters.duckdb_rows import batch_table, entitlement_line, fact_table, line_values, stored_fact
+from lrm.adapters.duckdb_rows import (
+    batch_table,
+    entitlement_line,
+    fact_table,
+    id_order,
+    line_values,
+    stored_fact,
+)
 from lrm.adapters.fence_record import from_text, to_text
 from lrm.core.entitlement import Entitlement, EntitlementHeader, EntitlementLine, EntitlementRevision
 from lrm.core.ingest import Batch, BatchResult, Known, Plan, SessionKey, key_of, plan_commit
@@ -78,9 +85,11 @@ class DuckDbStore:
         facts = [fact for batch in batches for fact in batch.facts]
         if not facts:
             return {}, {}
-        incoming = pa.table({"source": [fact.source for fact in facts], "id": [fact.id for fact in facts]})
+        ids = [fact.id for fact in facts]
+        incoming = pa.table({"source": [fact.source for fact in facts], "id": ids})
+        bounds = {"first": id_order(min(ids)), "last": id_order(max(ids))}
         with _registered(self._connection, "incoming", incoming):
-            found = [row for (row,) in self._connection.execute(sql.KNOWN_ROWS).fetchall()]
+            found = [row for (row,) in self._connection.execute(sql.KNOWN_ROWS, bounds).fetchall()]
         if not found:
             return {}, {}
         stored = self._connection.execute(sql.KNOWN_FACTS, {"rows": found}).fetchall()

@@ -69,18 +69,20 @@ class DuckDbVault:
     def replace_fence(self, expected: FenceRow, replacement: FenceRow) -> bool:
         """Compare and set the row."""
         with _connected(self._path) as connection, transaction(connection):
-            if fence_in(connection) != expected:
-                return False
-            set_fence(connection, replacement)
-        self._publish(replacement)
-        return True
+            found = fence_in(connection)
+            if found == expected:
+                set_fence(connection, replacement)
+        self._publish(replacement if found == expected else found)
+        return found == expected
 
     def open(self, next_row: Callable[[FenceRow | None], FenceRow]) -> DuckDbStore:
         """Open the file, make what tables it lacks, raise the row."""
         connection = _connect(self._path)
         try:
             with transaction(connection):
-                row = next_row(fence_in(connection))
+                found = fence_in(connection)
+                self._publish(found)
+                row = next_row(found)
                 set_fence(connection, row)
             self._publish(row)
             return DuckDbStore(connection, row, session_timeout_ms=self._session_timeout_ms)
@@ -88,7 +90,16 @@ class DuckDbVault:
             connection.close()
             raise
 
-    def _publish(self, row: FenceRow) -> None:
+    def _copy_is(self, row: FenceRow) -> bool:
+        try:
+            return self._copy_path.read_text() == to_text(row)
+        except OSError:
+            return False
+
+    def _publish(self, row: FenceRow | None) -> None:
+        """Write the copy; also when a row was only found, because a crash may have left the copy behind it."""
+        if row is None or self._copy_is(row):
+            return
         new_path = self._copy_path.with_name(self._copy_path.name + ".new")
         try:
             with new_path.open("w") as file:

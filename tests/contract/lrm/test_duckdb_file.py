@@ -16,6 +16,7 @@ import pytest
 from confkit.election.ports import StoreUnreachable
 from lrm.adapters.duckdb_vault import CONFIG, DuckDbVault
 from lrm.core.report import PeakQuery
+from lrm.core.sessions import SessionId
 from lrm.ports import StoreLocked, StoreWentBack
 from tests.support.usage_facts import DAY_MS, RECEIVED_MS, batch, becoming, row, session
 
@@ -55,6 +56,30 @@ def test_without_its_copy_the_row_is_read_from_the_file(tmp_path: Path) -> None:
     vault.open(becoming(row(3))).close()
     (tmp_path / "usage.duckdb.fence").unlink()
     assert row(3) == vault.read_fence()
+
+
+def test_a_copy_that_a_crash_left_behind_is_brought_up_to_date(tmp_path: Path) -> None:
+    # B-50
+    vault = DuckDbVault(tmp_path / "usage.duckdb")
+    vault.open(becoming(row(3))).close()
+    behind = (tmp_path / "usage.duckdb.fence").read_text()
+    vault.open(becoming(row(4))).close()
+    (tmp_path / "usage.duckdb.fence").write_text(behind)
+    assert not vault.replace_fence(row(3), row(0, generation=2))
+    assert row(4) == vault.read_fence()
+
+
+@pytest.mark.parametrize("ids", [["a", "b"], ["", "\U0010ffff"], ["0190", "0190-longer-than-eight"]])
+def test_ids_of_any_kind_are_found_again(tmp_path: Path, ids: list[str]) -> None:
+    # B-51
+    vault = DuckDbVault(tmp_path / "usage.duckdb")
+    store = vault.open(becoming(row(1)))
+    facts = [session(1, DAY_MS, None, id=SessionId(f"x{each}")) for each in ids]
+    assert [2] == [each.stored for each in store.commit([batch(1, *facts)], received_ms=RECEIVED_MS)]
+    assert [2] == [
+        each.repeated for each in store.commit([batch(2, *reversed(facts))], received_ms=RECEIVED_MS)
+    ]
+    store.close()
 
 
 def test_a_copy_that_cannot_be_read_is_no_row(tmp_path: Path) -> None:
