@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from confkit.license.attributes import Owner, owner_of
 from confkit.license.findings import Finding, LicenseSyntaxError, Reason
+from confkit.license.inspection import inspect
 from confkit.license.lines import MAX_FILE_BYTES, MAX_LINES
 from confkit.license.model import Keyword, LicensedLine, LicenseFile, ServerLine, VendorLine
 from confkit.license.syntax import parse
-from tests.support.licenses import LICENSE
+from tests.support.licenses import LICENSE, NOW, TRUST
 
 LINE = "INCREMENT seat acmed 1.0 31-dec-2027 5"
 
@@ -277,6 +278,7 @@ def test_whatever_parses_prints_the_same_bytes_and_whatever_does_not_is_refused_
     data = newline.join(rows)
     findings, printed = outcome(data)
     assert (data if not findings else None) == printed  # B-3
+    assert findings or judged(data) == "NO_RIGHT_TO_USE"
     for finding in findings:
         assert finding.position.line <= data.count(b"\n") + 1
         assert finding.position.column >= 1
@@ -284,9 +286,15 @@ def test_whatever_parses_prints_the_same_bytes_and_whatever_does_not_is_refused_
 
 def outcome(data: bytes) -> tuple[tuple[Finding, ...], bytes | None]:
     try:
-        return (), parsed(data).print()
+        file = parsed(data)
     except LicenseSyntaxError as error:
         return error.findings, None
+    return (), file.print()
+
+
+def judged(data: bytes) -> object:
+    """Ask everything that can be asked of a file that parses."""
+    return inspect(parsed(data), trust=TRUST, now=NOW)["state"]
 
 
 @pytest.mark.parametrize(
