@@ -314,6 +314,10 @@ class Machine:
         self.failures = min(self.failures + 1, 10)
         self.not_before_s = now_s + pause_s
 
+    def forget_failures(self) -> None:
+        """Let the next attempt begin at once: what failed was another matter."""
+        self.failures, self.not_before_s = 0, LONG_AGO
+
     def answer(self, request: int | None, result: HandOverResult, detail: str = "") -> None:
         """Answer who asked for a switchover."""
         if request is not None:

@@ -95,12 +95,14 @@ def on_view(m: Machine, event: ViewRead, now_s: float) -> None:
 
 
 def _note(m: Machine, view: View, sent_s: float, now_s: float) -> None:
+    if m.view is not None and m.view.pause is not None and view.pause is None:
+        m.forget_failures()
     m.view, m.view_sent_s = view, sent_s
     m.settled = True
     if view.leader is not None:
         m.flapping = m.flapping.saw(view.leader.instance, now_s)
         if not m.is_own(view.leader):
-            m.failures = 0
+            m.forget_failures()
 
 
 def on_hint(m: Machine, event: Hinted, now_s: float) -> None:

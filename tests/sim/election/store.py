@@ -62,7 +62,7 @@ class Store:
             return Promotion(PromotionResult.MUST_WAIT, wait_s=self.row.granted_ttl_s)
         permission = self.permit(self.row, name)
         if not permission.allowed:
-            return Promotion(PromotionResult.NOT_ALLOWED, permission.detail)
+            return Promotion(PromotionResult.NOT_ALLOWED, f"at the raise: {permission.detail}")
         self.row = fence.raised(
             self.row,
             epoch=epoch,

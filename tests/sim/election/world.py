@@ -123,6 +123,7 @@ class World:
         self.acknowledged = 0
         self.handovers: list[HandOver] = []
         self.trace: list[str] = []
+        self.deaf = False  # no hint of a watch reaches anybody
         self.calls = 0
         self.fates: dict[int, Fate] = {}
         self.write_fates: dict[str, Fate] = {}
@@ -472,7 +473,7 @@ class World:
         return self.random.random() * 0.006
 
     def _hint(self, hint: Hint) -> None:
-        if hint is Hint.MEMBERS_CHANGED:
+        if hint is Hint.MEMBERS_CHANGED or self.deaf:
             return
         for server in self.servers.values():
             if server.core is None or server.cut_in or not self.etcd_up:
