@@ -19,6 +19,10 @@ from confclient.errors import (
 )
 from confclient.following import Epoch, Trouble
 
+_BROKEN_WHILE_SENDING = "Internal error from Core"
+"""What grpc.aio says, with the code INTERNAL, when a stream ends under a message that is being written: no server has
+said that."""
+
 
 class ConnectionBrokenError(UnavailableError):
     """The connection was lost during the call; whether it was carried out is not known.
@@ -30,7 +34,11 @@ class ConnectionBrokenError(UnavailableError):
 def error_of(error: grpc.aio.AioRpcError) -> ConfservError:
     """The exception of the library for a failed call; a lost connection is a ConnectionBrokenError."""
     found = from_rpc_error(error)
-    plain = type(found) is UnavailableError or error.code() is grpc.StatusCode.CANCELLED
+    plain = (
+        type(found) is UnavailableError
+        or error.code() is grpc.StatusCode.CANCELLED
+        or error.details() == _BROKEN_WHILE_SENDING
+    )
     if plain and not isinstance(found, NoPrimaryError):
         return ConnectionBrokenError(found.message)
     return found
