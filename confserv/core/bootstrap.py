@@ -6,9 +6,12 @@ The server itself and people's tools; everything else is made by operators.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from confserv.core.applications import ApplicationType
 from confserv.core.objects import ENVIRONMENT, ConfigObject, Dbid, TypeName
-from confserv.core.operations import Create, Operation
+from confserv.core.operations import Create, Operation, WriteRequest
+from confserv.core.requests import new_request_id
 
 SERVER_DBID = Dbid(99)
 """Number of the Application object of the server that made the database."""
@@ -49,3 +52,9 @@ def _template(kind: ApplicationType) -> ConfigObject:
 
 def _application(name: str, template: int) -> ConfigObject:
     return ConfigObject(_APPLICATION, name=name, body={"template": template})
+
+
+def first_request(operations: Sequence[Operation], *, actor: str, now_ms: int, random: bytes) -> WriteRequest:
+    """Give the request of the first revision; `now_ms` is wall time in milliseconds, `random` ten random bytes."""
+    request_id = new_request_id(now_ms=now_ms, random=random)
+    return WriteRequest(actor, request_id, b"", "first start on an empty database", tuple(operations))

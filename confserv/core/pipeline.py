@@ -17,8 +17,6 @@ B-50, B-51, `ha.md` (Fencing in the database, The change log).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 from confkit.election.types import Epoch
 from confserv.core.configuration import Configuration
@@ -39,29 +37,11 @@ from confserv.core.effects import (
 from confserv.core.history import Seen, gone_back
 from confserv.core.log import Found, LogEntry, RequestKey, Tail
 from confserv.core.operations import WriteRequest
+from confserv.core.phases import Phase, TenureState
 from confserv.core.recent import RecentLog
 from confserv.core.refusals import Refused, not_primary, outcome_unknown, rejected, request_id_reused
 from confserv.core.requests import check_request_id
 from confserv.core.rules import Rules
-
-
-class Phase(Enum):
-    """Whether writes are admitted."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    SUSPENDED = "suspended"
-    DRAINING = "draining"
-
-
-@dataclass(slots=True)
-class _Tenure:
-    """What is known of the tenure. `unsure`: a commit's outcome is not known, and the tail is being read."""
-
-    phase: Phase = Phase.CLOSED
-    epoch: Epoch = field(default_factory=lambda: Epoch(0, 0))
-    history_id: str = ""
-    unsure: bool = False
 
 
 class Pipeline:
@@ -70,7 +50,7 @@ class Pipeline:
     def __init__(self, rules: Rules, *, recent: RecentLog | None = None) -> None:
         self.configuration = Configuration(rules.scope_of)
         self.recent = recent or RecentLog()
-        self._tenure = _Tenure()
+        self._tenure = TenureState()
         self._drafts = Drafts(rules, self.configuration)
         self._waiting: dict[Ticket, Write] = {}
         self._flight: list[Write] = []
@@ -152,7 +132,7 @@ class Pipeline:
         """Begin a tenure under `epoch`. `tail`, complete, was read behind the applied revision after the
         fence row was raised: what it does not have was not committed, and never will be.
         """
-        self._tenure = _Tenure(Phase.OPEN, epoch, history_id)
+        self._tenure = TenureState(Phase.OPEN, epoch, history_id)
         effects = self._catch_up(tail)
         return effects + self._start_over(now_ms) + self.pump(now_ms=now_ms, may_act=True)
 

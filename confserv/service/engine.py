@@ -13,8 +13,6 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import structlog
 from confclient.errors import NoPrimaryError
@@ -22,6 +20,7 @@ from confclient.errors import NoPrimaryError
 from confkit.clock import Clock
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
+from confserv.core.bootstrap import first_request
 from confserv.core.configuration import Configuration
 from confserv.core.effects import (
     Answer,
@@ -39,22 +38,20 @@ from confserv.core.history import Seen, gone_back
 from confserv.core.log import HistoryPage, LogEntry, Tail
 from confserv.core.objects import Key, Record, TypeName
 from confserv.core.operations import Operation, Target, WriteRequest
-from confserv.core.pipeline import Phase, Pipeline
+from confserv.core.phases import Phase
+from confserv.core.pipeline import Pipeline
 from confserv.core.recent import CAPACITY
 from confserv.core.refusals import Refused, not_primary
-from confserv.core.requests import new_request_id
 from confserv.core.rules import Rules
 from confserv.core.writes import find
 from confserv.ports import ConfigurationStore
 from confserv.service.background import Background, Changes
+from confserv.service.store_threads import StoreThreads
 from confserv.service.watchers import WatchHub
-
-T = TypeVar("T")
 
 POLL_S = 0.075
 """A backup looks for new log entries so often, in seconds."""
 
-PAGE = 1000
 _RETRY_S = 0.1
 _GIVE_UP_S = 1.0
 _LOOK_AGAIN_S = 0.02
@@ -87,7 +84,7 @@ class ConfigurationEngine:
         patience_s: float = 10.0,
     ) -> None:
         """Begin closed and empty; `load` first. Writes wait `patience_s` seconds while suspended."""
-        self._store = store
+        self._store = StoreThreads(store)
         self._rules = rules
         self._clock = clock
         self.hub = hub
@@ -96,8 +93,6 @@ class ConfigurationEngine:
         self._reserved_value = reserved_value
         self._patience_s = patience_s
         self._pipeline = Pipeline(rules)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="read")
         self._answers: dict[Ticket, asyncio.Future[LogEntry]] = {}
         self._tickets = itertools.count(1)
         self._commits = itertools.count(1)
@@ -154,7 +149,7 @@ class ConfigurationEngine:
 
     async def load(self) -> None:
         """Fill memory with what the store holds. Raises StoreUnreachable."""
-        loaded = await self._read(lambda: self._store.load(recent=CAPACITY))
+        loaded = await self._store.load(recent=CAPACITY)
         configuration = self._pipeline.configuration
         configuration.load(loaded.records, next_dbids=loaded.next_dbids, revision=loaded.revision)
         configuration.last = loaded.last
@@ -169,8 +164,7 @@ class ConfigurationEngine:
     async def stop(self) -> None:
         """End the tasks; a commit under way is finished."""
         await self._background.stop()
-        await asyncio.to_thread(self._writer.shutdown)
-        await asyncio.to_thread(self._readers.shutdown)
+        await self._store.stop()
 
     # -- what the election does
 
@@ -211,7 +205,9 @@ class ConfigurationEngine:
             self._pipeline.open(epoch, history_id=history_id, tail=tail, now_ms=self._clock.wall_ms())
         )
         if self.revision == 0 and first_objects:
-            await self._submit(self._first_request(tuple(first_objects), actor))
+            await self._submit(
+                first_request(first_objects, actor=actor, now_ms=self._clock.wall_ms(), random=os.urandom(10))
+            )
         self._promoting = False
         self._changed.tell()
 
@@ -266,13 +262,11 @@ class ConfigurationEngine:
 
     async def read_log(self, *, after_revision: int) -> Tail:
         """Read a page of the change log from the store. Raises StoreUnreachable."""
-        return await self._read(lambda: self._store.tail(after_revision=after_revision, limit=PAGE))
+        return await self._store.tail(after_revision=after_revision)
 
     async def history(self, *, key: Key | None, after_revision: int, limit: int) -> HistoryPage:
         """Read whole transactions, of one object or of all. Raises StoreUnreachable."""
-        return await self._read(
-            lambda: self._store.history(key=key, after_revision=after_revision, limit=limit)
-        )
+        return await self._store.history(key=key, after_revision=after_revision, limit=limit)
 
     async def reached(self, revision: int) -> None:
         """Return when `revision` was applied."""
@@ -308,10 +302,6 @@ class ConfigurationEngine:
         finally:
             self._answers.pop(ticket, None)
             self._pipeline.withdraw(ticket)
-
-    def _first_request(self, operations: tuple[Operation, ...], actor: str) -> WriteRequest:
-        request_id = new_request_id(now_ms=self._clock.wall_ms(), random=os.urandom(10))
-        return WriteRequest(actor, request_id, b"", "first start on an empty database", operations)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -350,11 +340,7 @@ class ConfigurationEngine:
             answer.set_result(outcome)
 
     async def _commit(self, commit: Commit, number: int) -> None:
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(
-            self._writer,
-            lambda: self._store.commit(commit.group, epoch=commit.epoch, history_id=commit.history_id),
-        )
+        result = await self._store.commit(commit)
         if number != self._current_commit:
             return
         effects = self._pipeline.committed(
@@ -377,7 +363,7 @@ class ConfigurationEngine:
     async def _look_up(self, effect: LookUp) -> None:
         for _ in range(_LOOK_UP_TRIES):
             try:
-                found = await self._read(lambda: self._store.find(effect.requests))
+                found = await self._store.find(effect.requests)
             except StoreUnreachable as error:
                 _log.warning("database does not answer", detail=str(error))
                 await asyncio.sleep(_RETRY_S)
@@ -413,18 +399,12 @@ class ConfigurationEngine:
     def _pump_later(self, delay_s: float) -> None:
         if not self._pump_due:
             self._pump_due = True
-            asyncio.get_running_loop().call_later(delay_s, self._pump)
+            asyncio.get_running_loop().call_later(delay_s, self.poke)
 
     def poke(self) -> None:
         """Look at once whether what waits may go on: the election has a new state."""
-        self._pump()
-
-    def _pump(self) -> None:
         self._pump_due = False
         self._perform(self._pipeline.pump(now_ms=self._clock.wall_ms(), may_act=self._may_act()))
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
 
 def _cannot_prove() -> NoPrimaryError:

@@ -22,7 +22,8 @@ from confserv.core.effects import (
 )
 from confserv.core.log import EntryIdentity, Found, LogEntry, RequestKey, Tail
 from confserv.core.operations import Operation, WriteRequest
-from confserv.core.pipeline import Phase, Pipeline
+from confserv.core.phases import Phase
+from confserv.core.pipeline import Pipeline
 from confserv.core.recent import RecentLog
 from tests.support.configurations import (
     EPOCH,

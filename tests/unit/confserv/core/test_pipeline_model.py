@@ -28,7 +28,8 @@ from confserv.core.effects import (
 )
 from confserv.core.log import Found, LogEntry, Tail
 from confserv.core.operations import Operation, WriteRequest
-from confserv.core.pipeline import Phase, Pipeline
+from confserv.core.phases import Phase
+from confserv.core.pipeline import Pipeline
 from confserv.core.recent import RecentLog
 from tests.support.configurations import (
     HISTORY,

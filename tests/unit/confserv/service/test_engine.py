@@ -14,6 +14,7 @@ from confserv.core.effects import Outcome
 from confserv.core.refusals import Reason, Refused
 from confserv.ports import CommitResult
 from confserv.service.engine import WentBack
+from confserv.service.store_threads import StoreThreads
 from tests.support.configurations import EPOCH, HISTORY, an_object, create, request, update
 from tests.support.engines import Server, a_primary, following
 from tests.support.waiting import eventually
@@ -155,7 +156,7 @@ async def test_demotion_gives_the_write_under_way_its_true_answer(database: Memo
     # ha.md, Demotion
     async with a_primary(database) as server:
         slow = SlowStore(database)
-        server.engine._store = slow
+        server.engine._store = StoreThreads(slow)
         first = asyncio.create_task(server.engine.submit(request(create("Host", "rhea", address="a"))))
         second = asyncio.create_task(server.engine.submit(request(create("Host", "dione", address="a"))))
         await eventually(slow.entered.is_set)
@@ -172,7 +173,7 @@ async def test_demotion_does_not_wait_for_ever_for_a_commit_that_hangs(database:
     # ha.md, Demotion: not found counts only under another token
     async with a_primary(database) as server:
         slow = SlowStore(database)
-        server.engine._store = slow
+        server.engine._store = StoreThreads(slow)
         write = asyncio.create_task(server.engine.submit(request(create("Host", "rhea", address="a"))))
         await eventually(slow.entered.is_set)
         async with asyncio.timeout(4):
