@@ -8,8 +8,8 @@ stops every thread until SIGCONT.
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -50,4 +50,5 @@ class _Stopper:
         except FileNotFoundError:
             return
         (self._directory / f"stopped-{point}").touch()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # to this thread: another one might take the signal, and this one run on into the transaction meanwhile
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
