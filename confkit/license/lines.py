@@ -80,6 +80,9 @@ class LogicalLine:
 
     def raw_span(self, start: int, end: int) -> Span:
         """Give the span in the file of the characters from `start` up to, not including, `end`."""
+        if len(self.pieces) == 1:
+            shift = self.pieces[0][1] - self.pieces[0][0]
+            return start + shift, end + shift
         return (self.offset(start), self.offset(end - 1) + 1) if end > start else (self.offset(start),) * 2
 
 

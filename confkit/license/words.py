@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from confkit.license.lines import LogicalLine, Span
 
-_WORD = re.compile(r'"(?P<quoted>[^"]*)"|(?P<name>[^ \t"=]+)(?:=(?:"(?P<value>[^"]*)"|(?P<bare>[^ \t"]*)))?')
+_WORD = re.compile(
+    r"""[ \t]*(?:"(?P<quoted>[^"]*)"|(?P<name>[^ \t"=]+)(?:=(?:"(?P<value>[^"]*)"|(?P<bare>[^ \t"]*)))?)"""
+)
 _BLANKS = re.compile(r"[ \t]*")
 
 
@@ -41,30 +43,30 @@ class WordError(ValueError):
 
 def words_of(line: LogicalLine) -> tuple[Word, ...]:
     """Split a logical line. Raises WordError at the first place that is neither a word nor a blank."""
-    text, index, found = line.text, 0, list[Word]()
+    text, index, found = line.text.rstrip(" \t"), 0, list[Word]()
     end = len(text)
-    while (index := _skip_blanks(text, index)) < end:
+    while index < end:
         match = _WORD.match(text, index)
-        stop = match.end() if match else index
-        if not match or (stop < end and text[stop] not in " \t"):
-            raise _error(line, stop)
+        if match is None:
+            blanks = _BLANKS.match(text, index)
+            raise _error(line, blanks.end() if blanks else index)
+        index = match.end()
+        if index < end and text[index] not in " \t":
+            raise _error(line, index)
         found.append(_word(line, match))
-        index = stop
     return tuple(found)
 
 
-def _skip_blanks(text: str, index: int) -> int:
-    match = _BLANKS.match(text, index)
-    return match.end() if match else index
-
-
 def _word(line: LogicalLine, match: re.Match[str]) -> Word:
-    span = line.raw_span(match.start(), match.end())
-    if match["quoted"] is not None:
-        return Word(match["quoted"], "", None, quoted=True, span=span)
-    value = match["value"] if match["value"] is not None else match["bare"]
-    text = match["name"] if value is None else f"{match['name']}={value}"
-    return Word(text, match["name"], value, quoted=match["value"] is not None, span=span)
+    quoted, name, value, bare = match.groups()
+    if quoted is not None:
+        return Word(quoted, "", None, True, line.raw_span(match.start("quoted") - 1, match.end()))
+    span = line.raw_span(match.start("name"), match.end())
+    if value is None and bare is None:
+        return Word(name, name, None, False, span)
+    is_quoted = value is not None
+    text = value if is_quoted else bare
+    return Word(f"{name}={text}", name, text, is_quoted, span)
 
 
 def _error(line: LogicalLine, index: int) -> WordError:
