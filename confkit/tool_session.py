@@ -11,7 +11,7 @@ import contextlib
 import importlib.metadata
 import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from confapi.config.v1 import objects_pb2
@@ -23,29 +23,6 @@ from confkit.tool import REFUSALS, UsageError, told
 from confkit.tool_targets import Target, target_of
 
 Result = TypeVar("Result")
-
-ConfigOption = Annotated[pathlib.Path | None, typer.Option("-c", "--config", help="Settings (TOML).")]
-NameOption = Annotated[
-    str | None, typer.Option("-s", "--name", help="Name of the Application object, and of its table.")
-]
-ClusterOption = Annotated[
-    pathlib.Path | None, typer.Option("--cluster", help="Directory of a local cluster, instead of -c.")
-]
-TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.01, help="Deadline in seconds.")]
-PrintConfigOption = Annotated[bool, typer.Option("--print-config", help="Print the settings, and end.")]
-
-
-def version_option(program: str) -> Any:
-    """The option -V of a program, as the default of a parameter."""
-
-    def show(asked: bool) -> None:
-        if asked:
-            typer.echo(f"{program} {importlib.metadata.version('confserv')}")
-            raise typer.Exit
-
-    return typer.Option(
-        False, "-V", "--version", help="Print the version, and end.", callback=show, is_eager=True
-    )
 
 
 class Tool:
@@ -123,3 +100,57 @@ class Tool:
 
     def _settings(self) -> ProcessSettings:
         return load_settings(ProcessSettings, file=self._config, name=self._name or self._program)
+
+
+def tool_with_session(
+    program: str, about: str, application_type: objects_pb2.ApplicationType
+) -> tuple[typer.Typer, Tool]:
+    """Make the command line of a tool, with the options that stand before its commands (cli.md).
+
+    Gives the command line, to which commands are added, and the tool, through which they connect.
+    """
+    tool = Tool(program, application_type)
+    app = typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def show_version(asked: bool) -> None:
+        if asked:
+            typer.echo(f"{program} {importlib.metadata.version('confserv')}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(
+        config: Annotated[
+            pathlib.Path | None, typer.Option("-c", "--config", help="Settings (TOML).")
+        ] = None,
+        name: Annotated[
+            str | None, typer.Option("-s", "--name", help="Name of the Application object, and of its table.")
+        ] = None,
+        cluster: Annotated[
+            pathlib.Path | None,
+            typer.Option("--cluster", help="Directory of a local cluster, instead of -c."),
+        ] = None,
+        timeout: Annotated[float, typer.Option("--timeout", min=0.01, help="Deadline in seconds.")] = 10.0,
+        print_config: Annotated[
+            bool, typer.Option("--print-config", help="Print the settings, and end.")
+        ] = False,
+        # a default instead of an annotation, which would be evaluated where `show_version` is not known
+        version: bool = typer.Option(
+            False,
+            "-V",
+            "--version",
+            help="Print the version, and end.",
+            callback=show_version,
+            is_eager=True,
+        ),
+    ) -> None:
+        tool.configure(
+            config=config, name=name, cluster=cluster, timeout_s=timeout, print_config=print_config
+        )
+
+    return app, tool

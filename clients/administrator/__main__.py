@@ -18,37 +18,11 @@ from confclient.documents import enum_name
 from confclient.rpcs import GET_COMPLIANCE, GET_STATUS, LIST_SESSIONS
 
 from confkit.process import ExitStatus
-from confkit.tool_session import (
-    ClusterOption,
-    ConfigOption,
-    NameOption,
-    PrintConfigOption,
-    TimeoutOption,
-    Tool,
-    version_option,
+from confkit.tool_session import tool_with_session
+
+app, _tool = tool_with_session(
+    "administrator", "Administrate a Confserv cluster.", objects_pb2.APPLICATION_TYPE_ADMINISTRATOR
 )
-
-app = typer.Typer(
-    help="Administrate a Confserv cluster.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_tool = Tool("administrator", objects_pb2.APPLICATION_TYPE_ADMINISTRATOR)
-
-
-@app.callback()
-def options(
-    config: ConfigOption = None,
-    name: NameOption = None,
-    cluster: ClusterOption = None,
-    timeout: TimeoutOption = 10.0,
-    print_config: PrintConfigOption = False,
-    version: bool = version_option("administrator"),
-) -> None:
-    """Options before the command."""
-    _tool.configure(config=config, name=name, cluster=cluster, timeout_s=timeout, print_config=print_config)
 
 
 @app.command("status")

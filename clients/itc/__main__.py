@@ -11,39 +11,13 @@ from confapi.config.v1 import objects_pb2
 from confclient.client import Client
 
 from confkit.process import ExitStatus
-from confkit.tool_session import (
-    ClusterOption,
-    ConfigOption,
-    NameOption,
-    PrintConfigOption,
-    TimeoutOption,
-    Tool,
-    version_option,
-)
+from confkit.tool_session import tool_with_session
 from itc.install import Installed, install
 from itc.package import read_package
 
-app = typer.Typer(
-    help="Install packages: register their applications.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app, _tool = tool_with_session(
+    "itc", "Install packages: register their applications.", objects_pb2.APPLICATION_TYPE_ITC_UTILITY
 )
-_tool = Tool("itc", objects_pb2.APPLICATION_TYPE_ITC_UTILITY)
-
-
-@app.callback()
-def options(
-    config: ConfigOption = None,
-    name: NameOption = None,
-    cluster: ClusterOption = None,
-    timeout: TimeoutOption = 10.0,
-    print_config: PrintConfigOption = False,
-    version: bool = version_option("itc"),
-) -> None:
-    """Options before the command."""
-    _tool.configure(config=config, name=name, cluster=cluster, timeout_s=timeout, print_config=print_config)
 
 
 @app.command("install")

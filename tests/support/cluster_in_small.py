@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2, sessions_pb2, sessions_pb2_grpc
+from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confclient.documents import object_of
 from confclient.errors import NotFoundError
 
@@ -67,7 +68,11 @@ class State:
         item = objects_pb2.ConfigObject()
         if operation.HasField("create"):
             item.CopyFrom(operation.create.object)
-            item.dbid = 100 + len(self.objects) + len(made)
+            item.dbid = 100 + len(self.objects)
+            body = objects_pb2.Application()
+            if item.body.Unpack(body) and body.template < 0:
+                body.template = made[-body.template - 1].dbid
+                item.body.Pack(body)
             return config_pb2.CHANGE_KIND_ADDED, item
         item.CopyFrom(self.find(operation.update.key))
         for title, section in operation.update.object.options.sections.items():
@@ -82,7 +87,11 @@ class State:
         raise NotFoundError(f"there is no {key.type} {key.name or key.dbid}")
 
 
-class Server(config_pb2_grpc.ConfigServiceServicer, sessions_pb2_grpc.SessionServiceServicer):
+class Server(
+    config_pb2_grpc.ConfigServiceServicer,
+    sessions_pb2_grpc.SessionServiceServicer,
+    license_pb2_grpc.LicenseServiceServicer,
+):
     """The Configuration Server's part."""
 
     def __init__(self, member: Member, state: State) -> None:
@@ -135,6 +144,23 @@ class Server(config_pb2_grpc.ConfigServiceServicer, sessions_pb2_grpc.SessionSer
         self.state.sessions.pop(request.session_id, None)
         return sessions_pb2.CloseSessionResponse()
 
+    async def ListSessions(self, request: Any, context: Any) -> sessions_pb2.ListSessionsResponse:
+        self.member.check()
+        return sessions_pb2.ListSessionsResponse(
+            sessions=[
+                sessions_pb2.Session(
+                    application=one.application, application_type=one.application_type, peer="here"
+                )
+                for one in self.state.sessions.values()
+            ]
+        )
+
+    async def GetCompliance(self, request: Any, context: Any) -> license_pb2.GetComplianceResponse:
+        self.member.check()
+        return license_pb2.GetComplianceResponse(
+            compliance=license_pb2.COMPLIANCE_OK, stage="FIRST_STARTUP", lrm_bound=["lrm-1"]
+        )
+
 
 def small_cluster(make_pair: Any) -> tuple[Pair, State]:
     """A pair whose members serve everything; start them, then `announce` where the other servers are."""
@@ -149,6 +175,11 @@ def small_cluster(make_pair: Any) -> tuple[Pair, State]:
             sessions_pb2_grpc.add_SessionServiceServicer_to_server,
             servicer,
             "confapi.config.v1.SessionService",
+        )
+        server.add(
+            license_pb2_grpc.add_LicenseServiceServicer_to_server,
+            servicer,
+            "confapi.license.v1.LicenseService",
         )
         add_receivers(server, member)
 
