@@ -141,6 +141,7 @@ _CATALOGUE: Final = (
     EventSpec("68-25019", STANDARD, WARNING, "{client} is started again, restart {restarts}"),
     EventSpec("68-25020", STANDARD, ERROR, "Leases of process {pid} cannot be revoked: {detail}", "68-25021"),
     EventSpec("68-25021", STANDARD, INFO, "Leases of process {pid} are revoked"),
+    EventSpec("21-25133", STANDARD, WARNING, "Database is kept by another process: {detail}"),
     # 00: any
     EventSpec("00-25000", STANDARD, INFO, "Process started, version {version}"),
     EventSpec("00-25001", STANDARD, INFO, "Process stops: {detail}"),

@@ -25,6 +25,7 @@ from confkit.coordination import coordination, etcd_client, reach_etcd
 from confkit.elected import ElectedServer, Program
 from confkit.election.ports import StoreUnreachable
 from confkit.events import EventLog
+from confkit.former_holder import AgentFormerHolder
 from confkit.license.files import read_trust_set
 from confkit.license.findings import LicenseError
 from confkit.license.trust import TrustSet
@@ -59,6 +60,7 @@ from confserv.core.license import StartDecision, check_stored, judge_start
 from confserv.core.rules import Rules
 from confserv.service.bindings import LrmBindings
 from confserv.service.engine import ConfigurationEngine
+from confserv.service.former import FormerPrimary
 from confserv.service.gate import Gate
 from confserv.service.licensing import Licensing, Surroundings
 from confserv.service.role_log import RoleLog
@@ -212,6 +214,7 @@ class _Running:
                 fence,
                 self.state,
                 peers,
+                self._former(fence),
             ),
             facts=lambda: self.server.facts,
             events=self.events,
@@ -241,6 +244,12 @@ class _Running:
         status = await self.server.run(self.shutdown)
         self.events.emit("00-25001", detail=self.shutdown.reason)
         return ExitStatus.FAILED if self.failure else status
+
+    def _former(self, fence: SqlFence) -> FormerPrimary:
+        settings = self.settings
+        one_host = settings.agent and self.database.serves_one_host
+        holder = AgentFormerHolder(settings.agent, settings.tls.files()) if one_host else None
+        return FormerPrimary(fence=fence, holder=holder, facts=lambda: self.server.facts, events=self.events)
 
     def _engine(self) -> ConfigurationEngine:
         store = SqlStore(

@@ -44,6 +44,7 @@ from confserv.core.refusals import Refused
 from confserv.role_ports import Fence, StateStore, Successors
 from confserv.service.bindings import LrmBindings
 from confserv.service.engine import ConfigurationEngine, WentBack
+from confserv.service.former import FormerPrimary
 from confserv.service.gate import Gate
 from confserv.service.licensing import Licensing
 from confserv.service.sessions import SessionKeeper
@@ -69,6 +70,7 @@ class Parts:
     fence: Fence
     state: StateStore
     successors: Successors
+    former: FormerPrimary
 
 
 class ConfigurationServer:
@@ -140,6 +142,12 @@ class ConfigurationServer:
 
     async def promote(self, epoch: Epoch, grounds: Grounds) -> Promotion:
         """Raise the fence row, catch up in snapshots begun after that, open (`ha.md`, Fencing in the database)."""
+        outcome = await self._promote(epoch, grounds)
+        if outcome.result is PromotionResult.UNREACHABLE and await self._parts.former.unblock():
+            outcome = await self._promote(epoch, grounds)
+        return outcome
+
+    async def _promote(self, epoch: Epoch, grounds: Grounds) -> Promotion:
         try:
             raised = await self._parts.fence.raise_token(
                 epoch,

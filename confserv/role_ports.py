@@ -50,3 +50,10 @@ class Successors(Protocol):
 
     async def is_ready(self, member: Member, *, timeout_s: float) -> bool:
         """Ask a member itself whether it would promote itself now."""
+
+
+class FormerHolder(Protocol):
+    """The process that held the role before, when its database serves one host."""
+
+    async def end(self, row: FenceRow, *, reason: str) -> bool:
+        """Have exactly the process that the row names killed; False when nobody could."""

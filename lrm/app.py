@@ -18,13 +18,13 @@ from confkit.clock import SystemClock
 from confkit.coordination import coordination, etcd_client
 from confkit.elected import ElectedServer, Program
 from confkit.events import EventLog
+from confkit.former_holder import AgentFormerHolder
 from confkit.license.files import read_trust_set
 from confkit.license.findings import LicenseError
 from confkit.notices import announcer
 from confkit.process import Shutdown
 from confkit.settings import SettingsError
 from lrm import api
-from lrm.adapters.agent import AgentFormerHolder
 from lrm.adapters.duckdb_vault import DuckDbVault
 from lrm.adapters.seen_epoch import SeenEpochFile
 from lrm.service.bond import Bond, BondTools

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from confkit.election.types import (
     Epoch,
@@ -17,6 +20,7 @@ from confkit.election.types import (
     Promotion,
     View,
 )
+from confkit.fence import FenceRow
 from confserv.adapters.codec import ProtobufCodec
 from confserv.adapters.descriptors import type_table
 from confserv.adapters.fence_store import SqlFence
@@ -31,6 +35,7 @@ from confserv.core.directory import Directory
 from confserv.core.rules import Rules
 from confserv.service.bindings import LrmBindings
 from confserv.service.engine import ConfigurationEngine
+from confserv.service.former import FormerPrimary
 from confserv.service.licensing import Licensing, Surroundings
 from confserv.service.sessions import Knowledge, SessionKeeper
 from confserv.service.upload import Upload, load_license
@@ -42,6 +47,7 @@ RIGHT_TO_USE = "VENDOR acmed\nFEATURE config_server acmed 1.0 31-dec-2027 1 ISSU
 HA = "FEATURE ha_redundancy acmed 1.0 31-dec-2027 uncounted HOSTID=ANY ISSUED=16-jan-2026\n"
 WITH_HA, WITHOUT_HA = signed(RIGHT_TO_USE + HA), signed(RIGHT_TO_USE)
 IDENTITY = EtcdIdentity("etcd-1")
+_pids = itertools.count(100)
 
 
 class Ready:
@@ -54,6 +60,20 @@ class Ready:
         return self.ready
 
 
+class Agent:
+    """The agent of the host, which kills who keeps the database: it ends the transaction that stands in the way."""
+
+    def __init__(self) -> None:
+        self.blocker: sa.Connection | None = None
+        self.asked: list[FenceRow] = []
+
+    async def end(self, row: FenceRow, *, reason: str) -> bool:
+        self.asked.append(row)
+        if self.blocker is not None:
+            self.blocker.close()
+        return self.blocker is not None
+
+
 @dataclass
 class Server:
     """One server. `base.epoch` is what the election gives it; the parts are the real ones."""
@@ -63,9 +83,14 @@ class Server:
     base: Stage = field(default_factory=lambda: Stage(epoch=None))
     ended: list[str] = field(default_factory=list)
     successors: Ready = field(default_factory=Ready)
+    former: Agent = field(default_factory=Agent)
     take_over: bool = False
 
     def __post_init__(self) -> None:
+        pid = next(_pids)
+        self.facts = ProcessFacts(
+            InstanceName(self.name), host="host-1", boot_id="boot-1", pid=pid, process_start_ticks=pid
+        )
         base, self.state = self.base, SqlState(self.database)
         self.fence = SqlFence(self.database, trust=TRUST)
         codec = ProtobufCodec(type_table())
@@ -118,8 +143,11 @@ class Server:
                 self.fence,
                 self.state,
                 self.successors,
+                FormerPrimary(
+                    fence=self.fence, holder=self.former, facts=lambda: self.facts, events=base.events
+                ),
             ),
-            facts=lambda: ProcessFacts(InstanceName(self.name), host="host-1", pid=len(self.name)),
+            facts=lambda: self.facts,
             events=base.events,
             clock=base.clock,
             trust_sha256=TRUST.sha256,
@@ -167,7 +195,7 @@ class World:
     servers: list[Server] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.database = open_database(self.url)
+        self.database = open_database(self.url, ttl_s=1.0)
         prepare_schema(self.database, now_ms=int(NOW.timestamp() * 1000))
         self.uploader = SqlState(self.database)
 

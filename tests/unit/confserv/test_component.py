@@ -270,6 +270,32 @@ async def test_a_rebuilt_etcd_is_recorded_and_announced_once(world: World) -> No
     assert [] == second.base.numbers
 
 
+async def test_a_former_primary_that_keeps_the_database_is_ended_by_the_agent(world: World) -> None:
+    # B-50, B-53
+    await world.upload(WITH_HA)
+    first, second = await pair(world)
+    await first.promote(5)
+    blocker = world.database.writer.connect()
+    blocker.begin()
+    second.former.blocker = blocker
+    assert Promotion.opened() == await second.promote(6)
+    assert ["confserv-1"] == [row.instance for row in second.former.asked]
+    assert "21-25133" in second.base.numbers
+
+
+async def test_without_an_agent_the_promotion_waits_and_says_so(world: World) -> None:
+    # B-50, B-60
+    await world.upload(WITH_HA)
+    first, second = await pair(world)
+    await first.promote(5)
+    with world.database.writer.begin():
+        for _ in range(2):
+            assert PromotionResult.UNREACHABLE is (await second.promote(6)).result
+    assert ["21-25133"] == second.base.numbers
+    assert f"kill -9 {first.facts.pid}" in second.base.logged[0].text
+    assert Promotion.opened() == await second.promote(6)
+
+
 async def test_a_demotion_sends_everybody_away_and_may_come_twice(world: World) -> None:
     # B-22, B-53
     await world.upload(WITH_HA)

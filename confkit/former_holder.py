@@ -1,4 +1,8 @@
-"""Ends a former holder of the usage store through the Local Control Agent of its host."""
+"""Ends a former holder of a store that serves one host, through the Local Control Agent of that host.
+
+A process that was stopped inside its transaction would block its successor for as long as it is stopped. The agent
+kills exactly the process that the fence row names, and no other (`ha.md`, Fencing in the database).
+"""
 
 from __future__ import annotations
 
