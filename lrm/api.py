@@ -44,8 +44,8 @@ POLICY: Policy = {
 MOST_SESSIONS: Final = 10_000
 """Sessions in one batch."""
 
-_WINDOW: Final = 64
-"""Batches of one stream that may wait for their answers."""
+_WINDOW: Final = 16
+"""Batches of one stream that may wait for their answers; the client's sending waits behind them (`B-60`)."""
 
 _NOT_STATED: Final = -1
 

@@ -16,6 +16,7 @@ SessionId = NewType("SessionId", str)
 Seat = NewType("Seat", str)
 
 MAX_NAME_CHARACTERS = 255
+MAX_ATTRIBUTE_CHARACTERS = 4096
 MS_PER_S = 1000
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, in milliseconds since 1970 UTC: what comes after it is a wrong unit, not a
@@ -80,7 +81,12 @@ def _is_usable(fact: SessionFact) -> bool:
         and len(fact.device) <= MAX_NAME_CHARACTERS
         and len(fact.person) <= MAX_NAME_CHARACTERS
         and bool(fact.place or fact.device)
+        and (not fact.attributes or _attribute_characters(fact) <= MAX_ATTRIBUTE_CHARACTERS)
     )
+
+
+def _attribute_characters(fact: SessionFact) -> int:
+    return sum(len(name) + len(value) for name, value in fact.attributes)
 
 
 def _fault_of_names(fact: SessionFact) -> str | None:
@@ -94,6 +100,9 @@ def _fault_of_names(fact: SessionFact) -> str | None:
     for name, value in texts.items():
         if len(value) > MAX_NAME_CHARACTERS:
             return f"{name} has {len(value)} characters: at most {MAX_NAME_CHARACTERS} are stored"
+    characters = _attribute_characters(fact)
+    if characters > MAX_ATTRIBUTE_CHARACTERS:
+        return f"attributes have {characters} characters: at most {MAX_ATTRIBUTE_CHARACTERS} are stored"
     return None
 
 

@@ -21,7 +21,7 @@ from confclient.errors import (
 from confclient.rpcs import GET_USAGE_REPORT, SWITCH_OVER
 from confcluster.pki import CertificateAuthority
 
-from tests.support.elected import running_etcd
+from tests.support.elected import WITHOUT_HA, running_etcd
 from tests.support.licenses import LICENSE, signed
 from tests.support.lrm_pair import LrmPair, eventually, lrm_pairs
 
@@ -250,6 +250,37 @@ async def test_without_an_agent_the_successor_waits_until_the_paused_primary_let
     pair.signal("lrm-1", signal.SIGCONT)
     await pair.record(application, 2, use(2, 10, 20))
     assert [2, 2] == [row.peak for row in await pair.report(people, DAY)]
+
+
+async def test_the_other_member_alone_takes_the_role_once_it_has_read_that_it_may(pair: LrmPair) -> None:
+    # B-40
+    pair.start(1)
+    people, application = pair.channel(), pair.channel("application", "desk")
+    await pair.record(application, 1, use(1, 10, 20))
+    pair.signal("lrm-1", signal.SIGKILL)
+    pair.start(2)
+    await pair.record(application, 2, use(2, 10, 20))
+    assert "lrm-2" == await pair.primary(people)
+    assert [2, 2] == [row.peak for row in await pair.report(people, DAY)]
+
+
+async def test_without_the_feature_only_the_last_primary_takes_the_role_again(pair: LrmPair) -> None:
+    # B-40
+    pair.stub.load(WITHOUT_HA)
+    pair.start(1)
+    people, application = pair.channel(), pair.channel("application", "desk")
+    await pair.record(application, 1, use(1, 10, 20))
+    pair.signal("lrm-1", signal.SIGKILL)
+    pair.start(2)
+
+    async def refused() -> bool:
+        return "00-25012" in [event["event_id"] for event in pair.events("lrm-2")]
+
+    await eventually(refused)
+    pair.processes["lrm-1"].wait()
+    pair.start(1)
+    await pair.record(application, 2, use(2, 10, 20))
+    assert "lrm-1" == await pair.primary(people)
 
 
 async def test_sigterm_hands_over_and_ends_with_status_0(pair: LrmPair) -> None:

@@ -83,6 +83,9 @@ FAULTS = [
     pytest.param(replace(OPEN, version=0), "versions begin at 1", id="version zero"),
     pytest.param(replace(OPEN, start_ms=0), "later than 1970", id="a start that was never set"),
     pytest.param(replace(OPEN, end_ms=400), "end lies 600 ms before start", id="an end before the start"),
+    pytest.param(
+        replace(OPEN, attributes=(("a", "x" * 4096),)), "attributes have 4097", id="too many attributes"
+    ),
     pytest.param(replace(OPEN, end_ms=10**15), "behind the year 9999", id="a time in another unit"),
     pytest.param(replace(OPEN, person="x" * 256), "person has 256 characters", id="a name too long to store"),
 ]
