@@ -148,6 +148,7 @@ def on_confirmed(m: Machine, event: Confirmed, now_s: float) -> None:
             m.trouble_since_s = NEVER
         case Confirmation.HOLDS if now_s < m.guard_s():
             m.trouble_since_s = NEVER
+            m.confirm_at_s = now_s + m.granted_ttl_s
             m.move(Phase.OPEN)
             m.emit(Resume(m.tenure.epoch))
             m.announce(Notice.RESUMED, epoch=m.tenure.epoch)
