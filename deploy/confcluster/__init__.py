@@ -1,0 +1,1 @@
+"""The local launcher: a whole cluster on one machine, for people, for the demo and for tests."""

@@ -259,6 +259,10 @@ class Cluster:
             command=record.command,
             log=Path(record.log),
             endpoints=record.endpoints,
+            environment={
+                **self.options.environment.get(record.component, {}),
+                **self.options.environment.get(name, {}),
+            },
             announces_ready=not part,
             stop_signal=2 if record.component == POSTGRESQL else 15,  # SIGINT is its "fast" shutdown
         )

@@ -38,6 +38,8 @@ class Options:
     lease_ttl_s: int = 5
     extra: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Further settings by component or process name, which win; for tests and the demo."""
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further environment by component or process name; for tests."""
 
     def check(self) -> None:
         """Raise TopologyError when no such cluster can be planned."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from confcluster.cluster import Cluster
 
-from tests.support.cluster import LEASE_TTL_S, backup, primary, roles, until
+from tests.support.cluster import LEASE_TTL_S, backup, primary, roles, until, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,6 @@ class Fault:
     name: str
     inject: Callable[[Cluster, random.Random], None]
     available: Callable[[Cluster], bool] = lambda cluster: True
-
-
-def whole(cluster: Cluster) -> bool:
-    """One primary, every other server a backup, and every process running."""
-    found = [role for role, _ in roles(cluster).values()]
-    servers = len(cluster.topology.of("confserv"))
-    return 1 == found.count("primary") and servers - 1 == found.count("backup")
 
 
 def _wait_whole(cluster: Cluster) -> None:

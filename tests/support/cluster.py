@@ -97,3 +97,10 @@ def events(cluster: Cluster, *names: str, prefix: str = "") -> list[str]:
         if str(entry.get("event_id", "")).startswith(prefix or "") and "event_id" in entry
     ]
     return [number for _, number in sorted(found)]
+
+
+def whole(cluster: Cluster) -> bool:
+    """Whether one Configuration Server is primary and every other one backup."""
+    found = [role for role, _ in roles(cluster).values()]
+    servers = len(cluster.topology.of("confserv"))
+    return 1 == found.count("primary") and servers - 1 == found.count("backup")
