@@ -175,6 +175,66 @@ def test_a_signature_is_good_for_its_own_line_and_for_no_other(
     assert ([] if one == other else [Reason.SIGNATURE_MISMATCH]) == moved  # B-3
 
 
+LAYOUT_SEPARATORS = (" ", "  ", "\t", " \\\n    ", "\\\n", " \\ \n\t\\\n ")
+
+
+def laid_out(data: st.DataObject, line: dict[str, object], *, sign: str) -> bytes:
+    """Write a line in one of all the ways in which an administrator may write it."""
+    draw = data.draw
+    attributes = line["attributes"]
+    assert isinstance(attributes, dict)
+    words = [f'{name}="{value}"' for name, value in attributes.items()]
+    words += draw(
+        st.lists(st.sampled_from(["sort=3", 'user_info="a b"', "ck=1", "overdraft=9"]), unique=True)
+    )
+    keyword = draw(st.sampled_from([str(line["keyword"]), str(line["keyword"]).lower()]))
+    version = str(line["version"])
+    version = draw(
+        st.sampled_from([version, f"0{version}", f"{version}0" if "." in version else f"{version}.0"])
+    )
+    expiry = str(line["expiry"])
+    expiry = draw(
+        st.sampled_from([expiry.upper(), "01-jan-0000" if expiry == "permanent" else expiry.rjust(11, "0")])
+    )
+    key = draw(st.sampled_from(["", "3A49ADFD5761"]))
+    head = [
+        keyword,
+        str(line["feature"]),
+        "acmed",
+        version,
+        expiry,
+        str(line["count"]),
+        *([key] if key else []),
+    ]
+    tail = draw(st.permutations([*words, sign]))
+    text = head[0]
+    for word in [*head[1:], *tail]:
+        text += draw(st.sampled_from(LAYOUT_SEPARATORS)) + word
+    hostid = draw(st.sampled_from([str(line["hostid"]), str(line["hostid"]).upper()]))
+    server = (
+        draw(st.sampled_from(["SERVER h", "server other.example"]))
+        + f" {hostid} "
+        + draw(st.sampled_from(["", "7260"]))
+    )
+    rows = [draw(st.sampled_from(["# comment \\", ""])), server, text, ""]
+    newline = draw(st.sampled_from(["\n", "\r\n"]))
+    return "\n".join(rows).replace("\n", newline).encode("latin-1")
+
+
+@settings(max_examples=200, deadline=None)
+@given(lines(), st.data())
+def test_a_signature_is_good_for_its_line_in_every_layout(
+    line: dict[str, object], data: st.DataObject
+) -> None:
+    value = parse(signed(text_of(line)), source="a.lic").licensed[0].text("SIGN")
+    assert value is not None
+    key_id, _, encoded = value.partition(" ")
+    cut = data.draw(st.integers(0, len(encoded)))
+    blank = data.draw(st.sampled_from(["", " ", " \\\n   "]))
+    sign = f'SIGN="{key_id} {encoded[:cut]}{blank}{encoded[cut:]}"'
+    assert [] == reasons(laid_out(data, line, sign=sign))  # licensing.md: what may be edited
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_byte_changed_anywhere_is_refused_or_has_no_meaning(data: st.DataObject) -> None:
