@@ -49,7 +49,8 @@ class Cache:
             self.failure = None
             self._loaded.clear()
             self._task = asyncio.create_task(self._follow(), name="follow the configuration")
-        await asyncio.wait_for(self._loaded.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await self._loaded.wait()
         if self.failure is not None:
             raise self.failure
 

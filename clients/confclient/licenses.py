@@ -182,7 +182,8 @@ class Licenses:
         for handle in answer.lost:
             await self._regain(handle)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), interval_s)
+            async with asyncio.timeout(interval_s):
+                await self._changed.wait()
         return True
 
     async def _regain(self, handle: str) -> None:

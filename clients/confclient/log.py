@@ -16,9 +16,10 @@ from pathlib import Path
 
 from confapi.message.v1 import message_pb2
 
-from confclient.channel import Endpoints, ServiceChannel
+from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
 from confclient.errors import ConfservError
+from confclient.primary import Endpoints
 from confclient.rpcs import PUBLISH_EVENTS
 from confclient.shipping import Manifest, Shipper
 from confclient.spool import Record, open_spool
@@ -94,7 +95,8 @@ class LogPublisher:
             return False
         self._keep()
         try:
-            await asyncio.wait_for(self._shipper.wait_empty(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._shipper.wait_empty()
         except TimeoutError:
             return False
         return True

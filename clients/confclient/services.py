@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from confapi.config.v1 import objects_pb2
 
 from confclient.cache import Cache
-from confclient.channel import Endpoints, ServiceChannel
+from confclient.channel import ServiceChannel
+from confclient.primary import Endpoints
 
 
 class ServiceDirectory:

@@ -115,7 +115,8 @@ class Session:
 
     async def wait_open(self, *, timeout_s: float | None = None) -> None:
         """Return once the session is open; raises TimeoutError when it is not within `timeout_s` seconds."""
-        await asyncio.wait_for(self._opened.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await self._opened.wait()
 
     async def close(self) -> None:
         """Stop keeping the session and close it at the server, if it answers within a second."""

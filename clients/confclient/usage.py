@@ -158,7 +158,8 @@ class UsageReporter:
         """Wait until LRM has made everything durable; False when it has not within `timeout_s` seconds."""
         await self._keep()
         try:
-            await asyncio.wait_for(self._shipper.wait_empty(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._shipper.wait_empty()
         except TimeoutError:
             return False
         return True
