@@ -61,7 +61,7 @@ async def serve(settings: LrmSettings, shutdown: Shutdown, take_over: bool = Fal
             ),
         )
         endpoint = server.bind()
-        role = _role(settings, server, book, events, shutdown)
+        role = _role(settings, server, book, events, shutdown, take_over=take_over)
         stack.push_async_callback(role.close)
         server.elect(role, coordination(settings, etcd, component=COMPONENT))
         server.add(
@@ -105,7 +105,13 @@ def prepare(settings: LrmSettings) -> None:
 
 
 def _role(
-    settings: LrmSettings, server: ElectedServer, book: LicenseBook, events: EventLog, shutdown: Shutdown
+    settings: LrmSettings,
+    server: ElectedServer,
+    book: LicenseBook,
+    events: EventLog,
+    shutdown: Shutdown,
+    *,
+    take_over: bool,
 ) -> UsageRole:
     former = AgentFormerHolder(settings.agent, settings.tls.files()) if settings.agent else None
     return UsageRole(
@@ -122,6 +128,7 @@ def _role(
             facts=server.facts,
             leadership=lambda: server.election,
             on_lost=lambda reason: shutdown.request(f"the usage store is lost: {reason}"),
+            take_over=take_over,
         )
     )
 

@@ -79,6 +79,7 @@ class RoleTools:
     facts: ProcessFacts
     leadership: Callable[[], Leadership]
     on_lost: Callable[[str], None]
+    take_over: bool = False
 
 
 class UsageRole:
@@ -90,6 +91,7 @@ class UsageRole:
         self._reachable = True
         self._applied = 0
         self._was_refused = False
+        self._take_over = tools.take_over
         self._saving: set[asyncio.Task[None]] = set()
         self.recorder = Recorder(commit=self._commit, epoch=self._epoch_now, on_lost=self._lost)
         self.status: Callable[[], Mapping[str, str]] = dict
@@ -103,7 +105,7 @@ class UsageRole:
 
     def may_campaign(self, row: FenceRow | None, view: View) -> Permission:
         """Apply B-40; a refusal is logged once."""
-        permission = self._may_take_role(row, take_over=False)
+        permission = self._may_take_role(row)
         if not permission.allowed and not self._was_refused:
             self._tools.events.emit("00-25012", detail=permission.detail)
         self._was_refused = not permission.allowed
@@ -130,7 +132,7 @@ class UsageRole:
                 lambda found: self._next_row(found, epoch, grounds), patience_s=grounds.granted_ttl_s
             )
             detail = went_back(store.history(), grounds.view)
-            if detail is not None and not grounds.take_over:
+            if detail is not None and not self._take_over:
                 await self._keeper.close()
                 return Promotion(PromotionResult.WENT_BACK, detail)
             await self._load(store)
@@ -143,6 +145,9 @@ class UsageRole:
             await self._keeper.close()
             return Promotion(PromotionResult.UNREACHABLE, str(error))
         self._reachable = True
+        if self._take_over:
+            self._tools.events.emit("00-25022", detail="--take-over")
+            self._take_over = False
         self.recorder.open()
         return Promotion.opened()
 
@@ -216,7 +221,7 @@ class UsageRole:
         """Apply B-40 to a planned switchover."""
         if self._tools.book.ha_licensed():
             return None
-        self._tools.events.emit("00-25012")
+        self._tools.events.emit("00-25012", detail="planned switchover")
         return LicenseRequiredError(
             f"the license lacks {HA_FEATURE}: load a license that has it", feature=HA_FEATURE
         )
@@ -254,12 +259,12 @@ class UsageRole:
     def _epoch_now(self) -> Epoch | None:
         return self._tools.leadership().epoch_at(self._tools.clock.boottime_s())
 
-    def _may_take_role(self, row: FenceRow | None, *, take_over: bool) -> Permission:
+    def _may_take_role(self, row: FenceRow | None) -> Permission:
         return may_take_role(
             row,
             instance=self._tools.facts.instance,
             ha_licensed=self._tools.book.ha_licensed(),
-            take_over=take_over,
+            take_over=self._take_over,
         )
 
     def _applied_by_primary(self) -> int:
@@ -282,7 +287,7 @@ class UsageRole:
             )
         if check is RaiseCheck.MUST_WAIT and found is not None:
             raise _Refused(Promotion(PromotionResult.MUST_WAIT, wait_s=found.granted_ttl_s))
-        permission = self._may_take_role(found, take_over=grounds.take_over)
+        permission = self._may_take_role(found)
         if not permission.allowed:
             raise _Refused(Promotion(PromotionResult.NOT_ALLOWED, permission.detail))
         return raised(

@@ -196,7 +196,7 @@ class LrmPair:
         self.stack.push_async_callback(server.stop, 0)
         return stub
 
-    def start(self, number: int) -> str:
+    def start(self, number: int, *options: str) -> str:
         """Start lrm-1 or lrm-2."""
         name = f"lrm-{number}"
         tls = self.authority.issue("lrm", name, cluster=self.cluster)
@@ -216,7 +216,7 @@ class LrmPair:
         }
         file = self.directory / f"{name}.toml"
         file.write_text(to_toml(settings))
-        self.processes[name] = subprocess.Popen([sys.executable, "-m", "lrm", "-c", str(file)])
+        self.processes[name] = subprocess.Popen([sys.executable, "-m", "lrm", "-c", str(file), *options])
         return name
 
     def log_file(self, name: str) -> Path:

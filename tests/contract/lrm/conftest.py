@@ -1,4 +1,4 @@
-"""Every place in which the usage store can be kept, for one suite."""
+"""Every place in which the usage store can be kept, for one suite; an etcd and certificates for pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 from lrm.adapters.duckdb_vault import DuckDbVault
 from lrm.adapters.memory_store import MemoryVault
 from lrm.ports import UsageVault
+from tests.support.elected import authority, etcd
+
+__all__ = ["authority", "etcd", "vault"]
 
 
 @pytest.fixture(params=["memory", "duckdb"])

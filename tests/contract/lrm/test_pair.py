@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from confclient.errors import (
 from confclient.rpcs import GET_USAGE_REPORT, SWITCH_OVER
 from confcluster.pki import CertificateAuthority
 
-from tests.support.elected import WITHOUT_HA, running_etcd
+from tests.support.elected import WITHOUT_HA
 from tests.support.licenses import LICENSE, signed
 from tests.support.lrm_pair import LrmPair, eventually, lrm_pairs
 
@@ -31,17 +31,6 @@ DAY = "2026-11-20"
 DAY_START_MS = 1_795_132_800_000
 LOADED_MS = DAY_START_MS - 5 * 86_400_000
 SMALL = LICENSE.replace(" 500 ISSUED", " 2 ISSUED").replace("burst=50", "burst=1")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    return CertificateAuthority.create(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -281,6 +270,19 @@ async def test_without_the_feature_only_the_last_primary_takes_the_role_again(pa
     pair.start(1)
     await pair.record(application, 2, use(2, 10, 20))
     assert "lrm-1" == await pair.primary(people)
+
+
+async def test_an_operator_may_take_the_role_over_by_hand(pair: LrmPair) -> None:
+    # B-40
+    pair.stub.load(WITHOUT_HA)
+    pair.start(1)
+    people, application = pair.channel(), pair.channel("application", "desk")
+    await pair.record(application, 1, use(1, 10, 20))
+    pair.signal("lrm-1", signal.SIGKILL)
+    pair.start(2, "--take-over")
+    await pair.record(application, 2, use(2, 10, 20))
+    assert "lrm-2" == await pair.primary(people)
+    assert "00-25022" in [event["event_id"] for event in pair.events("lrm-2")]
 
 
 async def test_sigterm_hands_over_and_ends_with_status_0(pair: LrmPair) -> None:

@@ -93,7 +93,7 @@ class Killer:
 class World:
     """One role on a vault in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, take_over: bool = False) -> None:
         self.vault = MemoryVault()
         self.clock = Clock()
         self.leadership = Leadership()
@@ -111,6 +111,7 @@ class World:
                 facts=FACTS,
                 leadership=lambda: self.leadership,  # type: ignore[arg-type, return-value]
                 on_lost=self.lost.append,
+                take_over=take_over,
             )
         )
 
@@ -215,23 +216,23 @@ async def test_a_promotion_that_may_not_be(
         await world.role.read(lambda store: store.history())
 
 
-@pytest.mark.parametrize(
-    ("prepare", "grounds"),
-    [
-        pytest.param(lambda w: w.license(), {}, id="the license has the feature"),
-        pytest.param(
-            lambda w: w.license(WITHOUT_HA), {"take_over": True}, id="an operator orders it by hand"
-        ),
-    ],
-)
-async def test_the_role_passes_to_another_instance(
-    world: World, prepare: Prepare, grounds: dict[str, Any]
-) -> None:
+async def test_with_the_feature_the_role_passes_to_another_instance(world: World) -> None:
     # B-40
     _held(world, row(1, instance="lrm-2"))
-    prepare(world)
-    assert await world.promoted(**grounds) is PromotionResult.OPENED
+    world.license()
+    assert await world.promoted() is PromotionResult.OPENED
     assert "history" == world.vault.fence.history_id
+
+
+async def test_an_operator_may_take_the_role_over_by_hand_once() -> None:
+    # B-40
+    world = World(take_over=True)
+    _held(world, row(1, instance="lrm-2"))
+    assert world.role.may_campaign(row(1, instance="lrm-2"), View(revision=1)).allowed
+    assert await world.promoted() is PromotionResult.OPENED
+    assert ["00-25022"] == world.numbers()
+    assert not world.role.may_campaign(row(9, instance="lrm-2"), View(revision=1)).allowed
+    await world.role.close()
 
 
 async def test_a_process_that_keeps_the_store_is_ended_once_patience_is_over(world: World) -> None:
