@@ -55,8 +55,9 @@ class Election:
     """One member of an elected pair. Implements the port `Leadership`.
 
     `coordination` is bound to cluster and component; `announce` is told of every notice for the log, in the
-    event loop. `take_over` is an operator's order by hand (B-40). Raises TimingImpossible when the times
-    cannot work.
+    event loop. `take_over` is an operator's order by hand (B-40). A process that was started beside an etcd
+    that is away gives up after `first_contact_s` seconds, None for never; later it waits for as long as it
+    must. Raises TimingImpossible when the times cannot work.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class Election:
         take_over: bool = False,
         clock: Clock | None = None,
         announce: Callable[[msg.Announce], None] | None = None,
+        first_contact_s: float | None = None,
     ) -> None:
         self._etcd = coordination
         self._component = component
         self._facts = facts
         self._clock: Clock = clock or SystemClock()
         self._announce = announce
+        self._first_contact_s = first_contact_s
         self._core = ElectionCore(facts=facts, timing=timing, flapping=flapping, take_over=take_over)
         self._inbox: asyncio.Queue[msg.Event | BaseException] = asyncio.Queue()
         self._orders: asyncio.Queue[msg.Effect] = asyncio.Queue()
@@ -181,12 +184,16 @@ class Election:
     # --- life
 
     async def run(self) -> None:
-        """Take part until `stop`. Raises what the component or the core raised, and CoordinationRefused
-        before the first lease.
+        """Take part until `stop`.
+
+        Raises what the component or the core raised, CoordinationRefused before the first lease, and
+        CoordinationUnavailable when etcd did not answer at all within `first_contact_s`.
         """
         self._spawn(self._watch())
         self._spawn(self._serve_component())
         self._spawn(self._refresh_member())
+        if self._first_contact_s is not None:
+            self._spawn(self._insist_on_contact(self._first_contact_s))
         try:
             self._step(msg.Tick())
             while self._core.phase is not Phase.LEFT:
@@ -304,6 +311,12 @@ class Election:
             return None
         self.trouble = ""
         return answer
+
+    async def _insist_on_contact(self, within_s: float) -> None:
+        await asyncio.sleep(within_s)
+        if self._core.view is None:
+            trouble = self.trouble or "no endpoint answered"
+            raise CoordinationUnavailable(f"no etcd within {within_s:g} s: {trouble}")
 
     async def _watch(self) -> None:
         while True:

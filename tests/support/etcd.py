@@ -25,6 +25,7 @@ class LocalEtcd:
     """One member; `credentials` are a client's, None for a plain one."""
 
     member: EtcdMember
+    others: tuple[EtcdMember, ...] = ()
     credentials: grpc.ChannelCredentials | None = None
     strangers: grpc.ChannelCredentials | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -36,12 +37,16 @@ class LocalEtcd:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.launch()
+        wait_ready([self.endpoint], credentials=self.credentials)
+
+    def launch(self) -> None:
+        """Start it without waiting: it may need others."""
         self._process = subprocess.Popen(
-            command(find_etcd(), self.member, [self.member]),
+            command(find_etcd(), self.member, [self.member, *self.others]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_ready([self.endpoint], credentials=self.credentials)
 
     def kill(self) -> None:
         """Kill it; its data stays."""
@@ -83,9 +88,27 @@ def running_etcd(directory: Path, *, tls: bool = False) -> Iterator[LocalEtcd]:
             own.ca.read_bytes(), stranger.key.read_bytes(), stranger.certificate.read_bytes()
         )
     member = EtcdMember("etcd-1", directory / "data", client_port, peer_port, tls=files)
-    etcd = LocalEtcd(member, credentials, strangers)
+    etcd = LocalEtcd(member, (), credentials, strangers)
     try:
         etcd.start()
         yield etcd
     finally:
         etcd.kill()
+
+
+@contextmanager
+def running_cluster(directory: Path, *, size: int) -> Iterator[list[LocalEtcd]]:
+    """Run a cluster of plain members below `directory` for a while."""
+    ports = free_ports(2 * size)
+    members = [
+        EtcdMember(f"etcd-{n}", directory / f"data-{n}", ports[2 * n], ports[2 * n + 1]) for n in range(size)
+    ]
+    etcds = [LocalEtcd(one, tuple(other for other in members if other is not one)) for one in members]
+    try:
+        for etcd in etcds:
+            etcd.launch()
+        wait_ready([etcd.endpoint for etcd in etcds], timeout_s=60.0)
+        yield etcds
+    finally:
+        for etcd in etcds:
+            etcd.kill()

@@ -13,9 +13,13 @@ from grpc import aio
 from confkit.election.etcd import EtcdCoordination
 from confkit.election.etcd_client import EtcdClient
 from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
-from confkit.election.types import EtcdIdentity, InstanceName, LeaderRecord, LeaseId, Written
-from tests.support.etcd import LocalEtcd, running_etcd
+from confkit.election.runner import Election
+from confkit.election.types import EtcdIdentity, InstanceName, LeaderRecord, LeaseId, ProcessFacts, Written
+from tests.support.etcd import LocalEtcd, running_cluster, running_etcd
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
+
+from .component import RecordingComponent, SharedRow
 
 pytestmark = pytest.mark.etcd
 
@@ -109,6 +113,53 @@ async def test_a_name_and_a_password_are_used_where_etcd_asks_for_them(tmp_path:
         client = EtcdClient([etcd.endpoint], timeout_s=2.0, username="root", password="secret")
         assert None is (await EtcdCoordination(client, cluster="c", component="x").view()).leader
         await client.close()
+
+
+async def test_one_of_three_members_that_dies_is_passed_over(tmp_path: Path) -> None:
+    # ha.md, Faults: loss of etcd's leader
+    with running_cluster(tmp_path, size=3) as members:
+        client = EtcdClient([member.endpoint for member in members], timeout_s=3.0)
+        lease, _ = await client.grant(60)
+        members[0].kill()
+
+        async def renews() -> bool:
+            try:
+                return await client.renew(lease) > 0
+            except CoordinationUnavailable:
+                return False
+
+        await eventually(renews, timeout_s=20.0)
+        assert client.endpoint != members[0].endpoint
+        await client.close()
+
+
+async def test_an_election_beside_an_etcd_that_is_away_says_so_and_ends() -> None:
+    # B-60; issue 3, Bad input: etcd not reachable
+    endpoint = f"127.0.0.1:{free_ports(1)[0]}"
+    client = EtcdClient([endpoint], timeout_s=0.3)
+    with pytest.raises(CoordinationUnavailable, match=f"no etcd within 0.5 s.*{endpoint}"):
+        await election_on(client).run()
+    await client.close()
+
+
+async def test_an_election_that_etcd_refuses_for_good_ends(tmp_path: Path) -> None:
+    # B-60: the clear error at start
+    with running_etcd(tmp_path) as etcd:
+        await _ask_for_passwords(etcd.endpoint)
+        client = EtcdClient([etcd.endpoint], timeout_s=2.0, username="root", password="wrong")
+        with pytest.raises(CoordinationRefused, match="authentication failed"):
+            await election_on(client).run()
+        await client.close()
+
+
+def election_on(client: EtcdClient) -> Election:
+    name = InstanceName("a")
+    return Election(
+        coordination=EtcdCoordination(client, cluster="c", component="x"),
+        component=RecordingComponent(name, SharedRow()),
+        facts=ProcessFacts(name),
+        first_contact_s=0.5,
+    )
 
 
 async def _ask_for_passwords(endpoint: str) -> None:
