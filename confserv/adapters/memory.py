@@ -33,6 +33,8 @@ class MemoryDatabase:
     reachable: bool = True
     rejects: set[str] = field(default_factory=set)
     """Request ids that no commit may hold: what a database refuses."""
+    compacted_revision: int = 0
+    """The last revision that the log pretends not to keep any more."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def raise_token(self, epoch: Epoch, *, history_id: str = "history-1") -> None:
@@ -95,6 +97,7 @@ class MemoryStore:
                 at_start=_identity_at(database, after_revision),
                 entries=entries,
                 complete=after_revision + len(entries) >= len(database.entries),
+                compacted_revision=database.compacted_revision,
             )
 
     def find(self, requests: Sequence[RequestKey]) -> Found:
@@ -116,7 +119,7 @@ class MemoryStore:
                     changes += len(of_key)
                     through = entry.revision if changes >= limit else len(database.entries)
             history_id = database.fence.history_id if database.fence else ""
-            return HistoryPage(history_id, 0, through, tuple(found))
+            return HistoryPage(history_id, database.compacted_revision, through, tuple(found))
 
     def _opened(self) -> _Opened:
         return _Opened(self._database)

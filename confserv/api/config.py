@@ -27,6 +27,7 @@ from confserv.api import answers, requests
 from confserv.api.answers import Shown
 from confserv.api.requests import ObjectReader
 from confserv.api.wire import add_bytes_service, embed
+from confserv.core.history import check_kept
 from confserv.core.listing import page, parts, snapshot
 from confserv.core.log import HistoryPage, LogEntry
 from confserv.core.objects import Dbid, Key, TypeName
@@ -140,6 +141,7 @@ class ConfigService:
             key = self._engine.find(which).key if which.dbid is None else Key(which.type, which.dbid)
         await self._readable(config_pb2.CONSISTENCY_CURRENT)
         found = await self._engine.history(key=key, after_revision=request.after_revision, limit=limit)
+        check_kept(found, after_revision=request.after_revision)
         return _history(found, key)
 
     async def Watch(self, request: config_pb2.WatchRequest, context: _Context) -> AsyncIterator[bytes]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confserv.core.log import EntryIdentity, Tail
+from confserv.core.log import EntryIdentity, HistoryPage, Tail
+from confserv.core.refusals import Reason, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,17 @@ class Seen:
     history_id: str = ""
     elsewhere: int = 0
     history_id_elsewhere: str = ""
+
+
+def check_kept(page: HistoryPage, *, after_revision: int) -> None:
+    """Check that the log still has all that follows `after_revision`. Raises Refused (COMPACTED)."""
+    if after_revision < page.compacted_revision:
+        raise Refused(
+            Reason.COMPACTED,
+            f"the log begins behind revision {page.compacted_revision}; ask for what follows it",
+            oldest=page.compacted_revision + 1,
+            history_id=page.history_id,
+        )
 
 
 def gone_back(tail: Tail, seen: Seen) -> str | None:

@@ -32,7 +32,6 @@ from confserv.core.effects import (
     Refuse,
     RetryLater,
     StepDown,
-    Ticket,
 )
 from confserv.core.history import Seen, gone_back
 from confserv.core.log import HistoryPage, LogEntry, Tail
@@ -40,12 +39,14 @@ from confserv.core.objects import Key, Record, TypeName
 from confserv.core.operations import Operation, Target, WriteRequest
 from confserv.core.phases import Phase
 from confserv.core.pipeline import Pipeline
-from confserv.core.recent import CAPACITY
-from confserv.core.refusals import Refused, not_primary
+from confserv.core.recent import CAPACITY, RecentLog
+from confserv.core.refusals import not_primary
 from confserv.core.rules import Rules
 from confserv.core.writes import find
 from confserv.ports import ConfigurationStore
 from confserv.service.background import Background, Changes
+from confserv.service.callers import Callers
+from confserv.service.reachability import Reachability
 from confserv.service.store_threads import StoreThreads
 from confserv.service.watchers import WatchHub
 
@@ -81,9 +82,13 @@ class ConfigurationEngine:
         epoch_now: Callable[[], Epoch | None],
         on_step_down: Callable[[StepDown], None],
         reserved_value: Callable[[], str | None] = lambda: None,
+        on_reachability: Callable[[], None] = lambda: None,
         patience_s: float = 10.0,
+        recent: int = CAPACITY,
     ) -> None:
-        """Begin closed and empty; `load` first. Writes wait `patience_s` seconds while suspended."""
+        """Begin closed and empty; `load` first. Writes wait `patience_s` seconds while suspended; the newest
+        `recent` transactions stay in memory.
+        """
         self._store = StoreThreads(store)
         self._rules = rules
         self._clock = clock
@@ -92,16 +97,16 @@ class ConfigurationEngine:
         self._on_step_down = on_step_down
         self._reserved_value = reserved_value
         self._patience_s = patience_s
-        self._pipeline = Pipeline(rules)
-        self._answers: dict[Ticket, asyncio.Future[LogEntry]] = {}
-        self._tickets = itertools.count(1)
+        self._pipeline = Pipeline(rules, recent=RecentLog(recent))
+        self._recent = recent
+        self._callers = Callers()
         self._commits = itertools.count(1)
         self._current_commit = 0
         self._background = Background()
         self._changed = Changes()
         self._promoting = False
         self._pump_due = False
-        self.database_reachable = True
+        self._database = Reachability("the change log", on_reachability)
         self.went_back: str | None = None
 
     # -- what is known
@@ -127,6 +132,11 @@ class ConfigurationEngine:
         return self._pipeline.epoch
 
     @property
+    def database_reachable(self) -> bool:
+        """Whether the database answered when it was asked last."""
+        return self._database.reachable
+
+    @property
     def is_open(self) -> bool:
         """True while writes are admitted and reads are current, as far as the store is concerned."""
         return self._pipeline.phase is Phase.OPEN and self._pipeline.sure and not self._promoting
@@ -149,7 +159,7 @@ class ConfigurationEngine:
 
     async def load(self) -> None:
         """Fill memory with what the store holds. Raises StoreUnreachable."""
-        loaded = await self._store.load(recent=CAPACITY)
+        loaded = await self._store.load(recent=self._recent)
         configuration = self._pipeline.configuration
         configuration.load(loaded.records, next_dbids=loaded.next_dbids, revision=loaded.revision)
         configuration.last = loaded.last
@@ -282,9 +292,7 @@ class ConfigurationEngine:
         return self._promoting or self._epoch_now() == self._pipeline.epoch
 
     async def _submit(self, request: WriteRequest) -> LogEntry:
-        ticket = Ticket(next(self._tickets))
-        answer: asyncio.Future[LogEntry] = asyncio.get_running_loop().create_future()
-        self._answers[ticket] = answer
+        ticket, answer = self._callers.enter()
         try:
             self._perform(
                 self._pipeline.submit(
@@ -300,7 +308,7 @@ class ConfigurationEngine:
                 raise _cannot_prove()
             return await answer
         finally:
-            self._answers.pop(ticket, None)
+            self._callers.leave(ticket)
             self._pipeline.withdraw(ticket)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
@@ -310,9 +318,9 @@ class ConfigurationEngine:
                     self._current_commit = next(self._commits)
                     self._background.start(self._commit(effect, self._current_commit))
                 case Answer():
-                    self._settle(effect.ticket, effect.entry)
+                    self._callers.settle(effect.ticket, effect.entry)
                 case Refuse():
-                    self._settle(effect.ticket, effect.refusal)
+                    self._callers.settle(effect.ticket, effect.refusal)
                 case Applied():
                     self.hub.publish(effect.entries, history_id=self.history_id)
                 case ReadTail():
@@ -320,8 +328,7 @@ class ConfigurationEngine:
                 case LookUp():
                     self._background.start(self._look_up(effect))
                 case RetryLater():
-                    self.database_reachable = False
-                    _log.warning("database does not answer", detail=effect.detail)
+                    self._database.silent(effect.detail)
                     self._pump_later(_RETRY_S)
                 case StepDown():
                     self.went_back = effect.detail if effect.went_back else self.went_back
@@ -330,15 +337,6 @@ class ConfigurationEngine:
             self._pump_later(_LOOK_AGAIN_S)
         self._changed.tell()
 
-    def _settle(self, ticket: Ticket, outcome: LogEntry | Refused) -> None:
-        answer = self._answers.get(ticket)
-        if answer is None or answer.done():
-            return
-        if isinstance(outcome, Refused):
-            answer.set_exception(outcome)
-        else:
-            answer.set_result(outcome)
-
     async def _commit(self, commit: Commit, number: int) -> None:
         result = await self._store.commit(commit)
         if number != self._current_commit:
@@ -346,7 +344,8 @@ class ConfigurationEngine:
         effects = self._pipeline.committed(
             result.outcome, result.detail, now_ms=self._clock.wall_ms(), may_act=self._may_act()
         )
-        self.database_reachable = not any(isinstance(e, RetryLater | ReadTail) for e in effects)
+        if not any(isinstance(e, RetryLater | ReadTail) for e in effects):
+            self._database.answered()
         self._perform(effects)
 
     async def _read_tail(self) -> None:
@@ -355,9 +354,9 @@ class ConfigurationEngine:
                 tail = await self.read_log(after_revision=self.revision)
                 break
             except StoreUnreachable as error:
-                _log.warning("database does not answer", detail=str(error))
+                self._database.silent(error)
                 await asyncio.sleep(_RETRY_S)
-        self.database_reachable = True
+        self._database.answered()
         self._perform(self._pipeline.tail_read(tail, now_ms=self._clock.wall_ms(), may_act=self._may_act()))
 
     async def _look_up(self, effect: LookUp) -> None:
@@ -365,7 +364,7 @@ class ConfigurationEngine:
             try:
                 found = await self._store.find(effect.requests)
             except StoreUnreachable as error:
-                _log.warning("database does not answer", detail=str(error))
+                self._database.silent(error)
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._perform(self._pipeline.looked_up(found, effect.requests))
@@ -381,10 +380,9 @@ class ConfigurationEngine:
         try:
             tail = await self.read_log(after_revision=self.revision)
         except StoreUnreachable as error:
-            self.database_reachable = False
-            _log.warning("database does not answer", detail=str(error))
+            self._database.silent(error)
             return False
-        self.database_reachable = True
+        self._database.answered()
         if not self._may_follow:
             return False
         fault = gone_back(tail, self._pipeline.seen)

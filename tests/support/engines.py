@@ -40,6 +40,7 @@ class Server:
     epoch: Epoch | None = None
     max_queued: int = 1000
     patience_s: float = 5.0
+    recent: int = 1000
     steps: list[StepDown] = field(default_factory=list)
     license_option: str | None = LICENSE_OPTION
     engine: ConfigurationEngine = field(init=False)
@@ -55,6 +56,7 @@ class Server:
             on_step_down=self.steps.append,
             reserved_value=lambda: self.license_option,
             patience_s=self.patience_s,
+            recent=self.recent,
         )
 
     async def promote(self, epoch: Epoch = EPOCH) -> None:
