@@ -43,6 +43,9 @@ class ProtobufCodec:
     def __init__(self, types: TypeTable) -> None:
         self._types = types
         self._bodies: dict[str, type[Message]] = {name: getattr(objects_pb2, name) for name in types}
+        self._looked_into = frozenset(
+            name for name, spec in types.items() if any(f.reference for f in spec.fields.values())
+        ) | {_APPLICATION}
         self._reference_fields: dict[str, list[tuple[str, TypeName]]] = {
             name: [(field.name, field.reference) for field in spec.fields.values() if field.reference]
             for name, spec in types.items()
@@ -61,7 +64,8 @@ class ProtobufCodec:
     def index(self, data: bytes) -> Record:
         """Index what `encode` wrote."""
         message = objects_pb2.ConfigObject.FromString(data)
-        return self._record(message, data, self._body(message))
+        looked_into = message.type in self._looked_into
+        return self._record(message, data, self._body(message) if looked_into else {})
 
     def to_message(self, config_object: ConfigObject) -> objects_pb2.ConfigObject:
         """Give an object as its message."""
