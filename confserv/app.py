@@ -182,6 +182,7 @@ class _Running:
             clock=self.clock,
             surroundings=Surroundings(lambda: self.bindings.away_since_ms, self._trust_differs),
             on_fenced=self._fenced,
+            on_reachability=self._reachability_changed,
         )
         self.keeper = SessionKeeper(
             store=self.state,
@@ -268,6 +269,7 @@ class _Running:
             hub=WatchHub(self.shown.transaction),
             epoch_now=lambda: self.server.election.epoch_now(),
             on_step_down=self._step_down,
+            on_reachability=self._reachability_changed,
             reserved_value=self._license_option,
         )
 
@@ -346,6 +348,9 @@ class _Running:
     def _election_changed(self) -> None:
         self.gate.look()
         self.engine.poke()
+
+    def _reachability_changed(self) -> None:
+        self.server.election.refresh()
 
     def _fenced(self, fenced: Fenced) -> None:
         self.component.fenced(fenced)

@@ -18,6 +18,7 @@ from confkit.election.ports import StoreUnreachable
 from confkit.events import EventLog
 from confserv.core import binding as core
 from confserv.core.stage import Stage
+from confserv.service.background import Background
 from confserv.service.gate import Gate
 from confserv.state_ports import Deployment, DeploymentChange, DeploymentStore, Fenced, Tenure
 
@@ -49,7 +50,7 @@ class LrmBindings:
         self._tenure: Tenure | None = None
         self._answers: dict[core.Bond, asyncio.Future[bool]] = {}
         self._streams = itertools.count(1)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     @property
     def stage(self) -> Stage:
@@ -126,9 +127,9 @@ class LrmBindings:
             case core.LogEvent(event, instance):
                 self._events.emit(event, **({"instance": instance} if instance else {}))
             case core.CommitOperational():
-                self._start(self._commit_stage(self._tenure))
+                self._background.start(self._commit_stage(self._tenure))
             case core.KeepAwaySince(away_since_ms):
-                self._start(self._keep(self._tenure, DeploymentChange(lrm_away_since_ms=away_since_ms)))
+                self._background.start(self._keep_away_since(self._tenure, away_since_ms))
 
     def _answer(self, bond: core.Bond, *, accepted: bool) -> None:
         answer = self._answers.get(bond)
@@ -139,6 +140,9 @@ class LrmBindings:
         kept = await self._keep(tenure, DeploymentChange(lrm_seen_ms=self._clock.wall_ms()))
         if tenure == self._tenure:
             self._tell(core.StageCommitted() if kept else core.StageNotCommitted())
+
+    async def _keep_away_since(self, tenure: Tenure | None, away_since_ms: int) -> None:
+        await self._keep(tenure, DeploymentChange(lrm_away_since_ms=away_since_ms))
 
     async def _keep(self, tenure: Tenure | None, change: DeploymentChange) -> bool:
         if tenure is None:
@@ -152,8 +156,3 @@ class LrmBindings:
             _log.warning("cannot keep the state of LRM", error=str(error))
             return False
         return True
-
-    def _start(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -30,6 +30,7 @@ from confserv.core.compliance import (
 )
 from confserv.core.license import CheckedLicense, StoredLicense, check_stored, facts_of
 from confserv.service.gate import Gate
+from confserv.service.reachability import Reachability
 from confserv.service.upload import Loaded, Upload, load_license
 from confserv.state_ports import Deployment, DeploymentChange, DeploymentStore, Fenced, LicenseStore, Tenure
 
@@ -65,6 +66,7 @@ class Licensing:
         clock: Clock,
         surroundings: Surroundings,
         on_fenced: Callable[[Fenced], None],
+        on_reachability: Callable[[], None] = lambda: None,
     ) -> None:
         """Know nothing yet; `poll_s` is how often, in seconds, the database is asked for a new revision."""
         self._store = store
@@ -86,10 +88,14 @@ class Licensing:
         self._changed = asyncio.Event()
         self.current: CheckedLicense | None = None
         """The license in force, None when none is stored, or nothing was read yet."""
-        self.reachable = True
-        """Whether the database answered when it was asked last."""
+        self._database = Reachability("the license", on_reachability)
 
     # --- questions
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the database answered when it was asked last."""
+        return self._database.reachable
 
     def now(self) -> datetime:
         """The present time as licenses count it."""
@@ -172,11 +178,9 @@ class Licensing:
             self._nudge.clear()
             try:
                 await self._look()
-                self.reachable = True
+                self._database.answered()
             except StoreUnreachable as error:
-                if self.reachable:
-                    _log.warning("cannot read the license", error=str(error))
-                self.reachable = False
+                self._database.silent(error)
             await self._monitored()
             try:
                 async with asyncio.timeout(self._poll_s):

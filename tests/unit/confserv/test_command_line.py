@@ -57,7 +57,9 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    # the log of a process must not stay behind in this one
+    monkeypatch.setattr("confkit.process.configure_log", lambda settings: None)
     return Shell(tmp_path)
 
 
