@@ -58,7 +58,7 @@ class ServiceChannel:
             timeout_s: deadline of a call for which none is given, in seconds.
 
         Raises:
-            CredentialsError: a file of the certificate cannot be read.
+            CredentialsError: a file of the certificate cannot be read, or the certificate is not valid now.
         """
         self._primary = Primary(endpoints, tls, component=component)
         self._timeout_s = timeout_s

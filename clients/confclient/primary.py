@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from confapi.ha.v1 import ha_pb2
 from google.protobuf.message import Message
 
 from confclient import following
+from confclient.certificates import check_certificate
 from confclient.credentials import TlsFiles
 from confclient.errors import ConfservError, NoPrimaryError, NotPrimaryError, OutcomeUnknownError
 from confclient.following import Epoch, View, pause_s
@@ -41,7 +43,8 @@ class Primary:
 
     def __init__(self, endpoints: Endpoints, tls: TlsFiles, *, component: str) -> None:
         """See `ServiceChannel`."""
-        tls.read()  # fails here, where somebody listens, rather than at each connection
+        # fails here, where somebody listens, rather than at each connection
+        check_certificate(tls.read()[1], source=str(tls.certificate), now=datetime.now(UTC))
         self.view = View(seeds=())
         self._given = endpoints
         self._tls = tls

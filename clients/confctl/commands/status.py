@@ -111,8 +111,8 @@ async def members_of(
 
 
 def _with_lag(member: ha_pb2.Member, primary: ha_pb2.Member) -> ha_pb2.Member:
-    """A backup knows its own revision best, and the primary how far the log has come."""
-    if not member.lag_revisions and member.instance != primary.instance:
+    """A Configuration Server that follows knows its own revision best, and the primary how far the log has come."""
+    if member.component == "confserv" and not member.lag_revisions and member.instance != primary.instance:
         member.lag_revisions = max(0, primary.applied_revision - member.applied_revision)
     return member
 
