@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from confkit.license.comparison import compare
 from confkit.license.editing import sign_file
 from confkit.license.files import read_license, read_trust_set
 from confkit.license.findings import LicenseError, errors_of
 from confkit.license.inspection import inspect as describe
+from confkit.license.inspection import line_document
 from confkit.license.signing import verify as findings_of
 from confkit.license.trust import KEY_ID, KeyId, TrustedKey, TrustSet
 from licman.keys import (
@@ -139,6 +141,32 @@ def inspect(
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
     _print_table(document)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="License file.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="License file to compare it with.", show_default=False)],
+    output: Annotated[Output, typer.Option("-o", "--output", help="Form of the output.")] = Output.TABLE,
+) -> None:
+    """Show what changed between two license files, in meaning and not in layout."""
+    old_file, new_file = read_license(old), read_license(new)
+    difference = compare(old_file, new_file)
+    removed = [line_document(old_file, line) for line in difference.removed]
+    added = [line_document(new_file, line) for line in difference.added]
+    if output is Output.JSON:
+        document = {"removed": removed, "added": added, "servers_differ": difference.servers_differ}
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    for sign_, rows in (("-", removed), ("+", added)):
+        for row in rows:
+            counted = "uncounted" if row["count"] is None else row["count"]
+            words = (row["keyword"], row["feature"], row["version"], row["expiry"] or "permanent", counted)
+            typer.echo(f"{sign_} line {row['line']}: {' '.join(str(word) for word in words)}")
+    if difference.servers_differ:
+        typer.echo("! the SERVER host ids differ")
+    if difference.is_empty:
+        typer.echo("both files mean the same")
 
 
 def main() -> None:

@@ -44,12 +44,16 @@ def inspect(license_file: LicenseFile, *, trust: TrustSet | None, now: datetime)
             for server in license_file.servers
         ],
         "vendors": [vendor.vendor for vendor in license_file.vendors],
-        "lines": [_line(license_file, line, id(line) in counted) for line in license_file.licensed],
+        "lines": [
+            {**line_document(license_file, line), "counts": id(line) in counted}
+            for line in license_file.licensed
+        ],
         "findings": [_finding(finding) for finding in findings],
     }
 
 
-def _line(license_file: LicenseFile, line: LicensedLine, counts: bool) -> Document:
+def line_document(license_file: LicenseFile, line: LicensedLine) -> Document:
+    """Describe one line of a file."""
     return {
         "line": license_file.source.position(line.name_span[0]).line,
         "keyword": line.keyword.value,
@@ -61,7 +65,6 @@ def _line(license_file: LicenseFile, line: LicensedLine, counts: bool) -> Docume
         "expiry": _iso(line.expiry),
         "issued": _iso(line.issued),
         "order_number": line.text("SN"),
-        "counts": counts,
         "item": _item(line),
         "attributes": {one.name: one.text for one in line.attributes},
     }

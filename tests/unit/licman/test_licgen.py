@@ -151,3 +151,29 @@ def test_signing_in_place_keeps_the_permissions_and_leaves_nothing_behind(keyed:
 def test_a_folder_that_cannot_be_written_ends_with_status_1(keyed: Tool) -> None:
     status, _, err = keyed.run("sign", "a.lic", "--key", "vendor.pem", "--output", "none/b.lic")
     assert (1, True) == (status, "none" in err)
+
+
+def test_a_difference_is_one_of_meaning_and_not_of_layout(keyed: Tool) -> None:
+    text = (
+        LICENSE.replace("7260", "7999").replace("31-dec-2027 3", "31-DEC-2027 \\\n  3").replace("2.0", "2.00")
+    )
+    Path("b.lic").write_text(text)
+    keyed.run("sign", "b.lic", "--key", "vendor.pem")
+    assert (0, "both files mean the same\n", "") == keyed.run("diff", "a.lic", "b.lic")
+    Path("b.lic").write_text(LICENSE.replace("31-dec-2027 3", "31-dec-2027 4").replace("0242ac110002", "ANY"))
+    status, out, _ = keyed.run("diff", "a.lic", "b.lic")
+    expected = [
+        "- line 7: INCREMENT editor 2.0 2027-12-31 3",
+        "+ line 7: INCREMENT editor 2.0 2027-12-31 4",
+        "! the SERVER host ids differ",
+    ]
+    assert (0, expected) == (status, out.splitlines())
+    document = json.loads(keyed.run("diff", "a.lic", "b.lic", "-o", "json")[1])
+    assert ([3], [4], True) == (
+        [line["count"] for line in document["removed"]],
+        [line["count"] for line in document["added"]],
+        document["servers_differ"],
+    )
+    Path("c.lic").write_text(LICENSE + "FEATURE x acmed 1 permanent 1\nFEATURE x acmed 1 permanent 1\n")
+    _, out, _ = keyed.run("diff", "c.lic", "a.lic")
+    assert ["- line 10: FEATURE x 1 permanent 1", "- line 11: FEATURE x 1 permanent 1"] == out.splitlines()
