@@ -10,6 +10,7 @@ from confkit.clock import boottime
 from confkit.election.etcd import EtcdCoordination
 from confkit.election.etcd_client import EtcdClient
 from confkit.election.ports import Coordination, CoordinationUnavailable
+from confkit.election.timing import Timing
 from confkit.settings import EtcdSettings, ProcessSettings, SettingsError
 
 _RETRY_S = 0.2
@@ -24,6 +25,7 @@ def etcd_client(settings: EtcdSettings) -> EtcdClient:
     return EtcdClient(
         settings.endpoints,
         credentials=_credentials(settings),
+        timeout_s=Timing(lease_ttl_s=settings.lease_ttl_s).timeout_s,
         username=settings.username or None,
         password=_password(settings),
     )

@@ -42,7 +42,8 @@ class Setting:
     """What a component with a fenced store stands on.
 
     `store_thread` is an executor with one thread; `facts` says who this process is; `ha_licensed` whether the
-    license, as known now, allows switchover; `wall_ms` is the wall clock.
+    license, as known now, allows switchover; `wall_ms` is the wall clock; `take_over` is an operator's order for the
+    first promotion.
     """
 
     fence: FenceStore
@@ -51,6 +52,7 @@ class Setting:
     ha_licensed: Callable[[], bool]
     wall_ms: Callable[[], int]
     events: EventLog
+    take_over: bool = False
 
 
 class FencedComponent(abc.ABC):
@@ -59,6 +61,7 @@ class FencedComponent(abc.ABC):
     def __init__(self, setting: Setting) -> None:
         """Begin closed."""
         self._setting = setting
+        self._take_over = setting.take_over
         self._was_refused = False
 
     @property
@@ -96,12 +99,15 @@ class FencedComponent(abc.ABC):
                     epoch,
                     grounds,
                     facts=self._setting.facts(),
-                    permit=lambda row: self._permit(row, take_over=grounds.take_over),
+                    permit=self._permit,
                 )
             )
             if not raised.raised:
                 return refused(raised)
             assert raised.row is not None, "a raised token stands in a row"
+            if self._take_over:
+                self._setting.events.emit("00-25022", detail="--take-over")
+            self._take_over = False
             return await self.open(epoch, raised.row, grounds)
         except StoreUnreachable as error:
             return Promotion(PromotionResult.UNREACHABLE, str(error))
@@ -127,12 +133,12 @@ class FencedComponent(abc.ABC):
         """Carry out a blocking call in the store's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._setting.store_thread, work)
 
-    def _permit(self, row: FenceRow | None, *, take_over: bool = False) -> Permission:
+    def _permit(self, row: FenceRow | None) -> Permission:
         return may_take_role(
             row,
             instance=self._setting.facts().instance,
             ha_licensed=self._setting.ha_licensed(),
-            take_over=take_over,
+            take_over=self._take_over,
         )
 
 

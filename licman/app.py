@@ -107,6 +107,7 @@ async def serve(settings: LicmanSettings, shutdown: Shutdown, *, take_over: bool
                 ha_licensed=lambda: attachment.license.ha_licensed,
                 wall_ms=wall_ms,
                 events=events,
+                take_over=take_over,
             ),
             journal=journal,
             desk=desk,

@@ -13,15 +13,16 @@ from confclient.errors import ConfservError
 
 from confkit.attachment import Attachment
 from confkit.clock import wall_ms
-from confkit.coordination import etcd_client
-from confkit.database import Database, DatabaseRefused, open_database
+from confkit.coordination import coordination, etcd_client, reach_etcd
+from confkit.database import Database
 from confkit.elected import ElectedServer, Program
-from confkit.election.etcd import EtcdCoordination
 from confkit.election.ports import StoreUnreachable
 from confkit.events import EventLog
+from confkit.fenced_component import Setting
 from confkit.member_service import not_primary
 from confkit.notices import announcer
 from confkit.process import ExitStatus, Shutdown
+from confkit.store_settings import open_configured_database
 from confkit.tasks import end
 from message_server.adapters.sql import SqlLogStore
 from message_server.api import POLICY, SERVICE, LogService
@@ -33,21 +34,6 @@ from message_server.subscriptions import LogReader
 
 COMPONENT = "message-server"
 _READERS = 4
-
-
-def open_log_database(settings: MessageServerSettings) -> Database:
-    """Open the log database that the settings name. Raises DatabaseRefused (exit status 2)."""
-    database = open_database(
-        settings.database,
-        program=COMPONENT,
-        ttl_s=settings.required_etcd().lease_ttl_s,
-        tls=settings.database_tls.files() if settings.database_tls else None,
-    )
-    if settings.several_hosts and database.serves_one_host:
-        raise DatabaseRefused(
-            "database: SQLite serves one host and several_hosts is set; use PostgreSQL for a pair over hosts"
-        )
-    return database
 
 
 async def open_store(database: Database, shutdown: Shutdown) -> SqlLogStore | None:
@@ -65,7 +51,7 @@ async def open_store(database: Database, shutdown: Shutdown) -> SqlLogStore | No
 async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_over: bool = False) -> int:
     """Run a Message Server until `shutdown`; gives the exit status. `take_over` is an operator's order (B-40).
 
-    Raises DatabaseRefused, BindError, CoordinationRefused, TimingImpossible: see their texts.
+    Raises DatabaseRefused, BindError, CoordinationRefused, CoordinationUnavailable, TimingImpossible: see their texts.
     """
     events = EventLog(application=settings.name, component=COMPONENT)
     version = importlib.metadata.version("confserv")
@@ -73,7 +59,7 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
     server = ElectedServer(settings, program)
     endpoint = server.bind()
     async with contextlib.AsyncExitStack() as stack:
-        database = open_log_database(settings)
+        database = open_configured_database(settings, program=COMPONENT)
         stack.callback(database.close)
         store = await open_store(database, shutdown)
         if store is None:
@@ -84,6 +70,8 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
             stack.callback(pool.shutdown, wait=False)
         etcd = etcd_client(settings.required_etcd())
         stack.push_async_callback(etcd.close)
+        coordinated = coordination(settings, etcd, component=COMPONENT)
+        await reach_etcd(coordinated, settings.required_etcd())
         attachment = Attachment(
             settings,
             application_type=objects_pb2.APPLICATION_TYPE_MESSAGE_SERVER,
@@ -108,18 +96,21 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
             ),
         )
         component = MessageServer(
+            Setting(
+                fence=store,
+                store_thread=writer,
+                facts=lambda: server.facts,
+                ha_licensed=lambda: attachment.license.ha_licensed,
+                wall_ms=wall_ms,
+                events=events,
+                take_over=take_over,
+            ),
             store=store,
-            writer=writer,
             journal=journal,
             fanout=fanout,
-            facts=lambda: server.facts,
-            ha_licensed=lambda: attachment.license.ha_licensed,
             refusal=refusal,
-            wall_ms=wall_ms,
-            events=events,
-            take_over=take_over,
         )
-        server.elect(component, EtcdCoordination(etcd, cluster=settings.cluster, component=COMPONENT))
+        server.elect(component, coordinated)
         reader = LogReader(
             store=store,
             readers=readers,

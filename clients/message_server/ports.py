@@ -6,20 +6,11 @@ calls of `append` and of the fence come from one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from confkit.election.types import (
-    Confirmation,
-    Epoch,
-    EtcdIdentity,
-    GenerationRaise,
-    Grounds,
-    Permission,
-    ProcessFacts,
-)
-from confkit.fence import FenceRow
-from confkit.fence_sql import Raise
+from confkit.election.types import Epoch
+from confkit.fence_store import FenceStore
 from message_server.core.events import EventFilter, LogRecord, Position, StoredRecord
 
 
@@ -58,31 +49,6 @@ class EventStore(Protocol):
         """Give at most `limit` events that pass the filter, with positions in (after, until], oldest first
         unless `newest_first`. Raises StoreUnreachable.
         """
-
-
-class FenceStore(Protocol):
-    """The fence row of the log database (`ha.md`, Fencing in the database)."""
-
-    def read_fence(self) -> FenceRow | None:
-        """Read the row. Raises StoreUnreachable."""
-
-    def raise_fence(
-        self,
-        epoch: Epoch,
-        grounds: Grounds,
-        *,
-        facts: ProcessFacts,
-        permit: Callable[[FenceRow | None], Permission],
-    ) -> Raise:
-        """Put the token into the row if it is greater and `permit` allows it. Raises StoreUnreachable."""
-
-    def confirm(self, epoch: Epoch) -> Confirmation:
-        """Say whether the row still holds `epoch`; never raises."""
-
-    def raise_generation(
-        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int, now_ms: int
-    ) -> GenerationRaise:
-        """Record a rebuilt etcd, compared with the row as it was read; never raises."""
 
 
 class LogStore(EventStore, FenceStore, Protocol):

@@ -11,9 +11,8 @@ from confapi.control.v1 import control_pb2_grpc
 from confclient.cache import Cache
 
 from confkit.attachment import Attachment
-from confkit.coordination import etcd_client
+from confkit.coordination import coordination, etcd_client, reach_etcd
 from confkit.elected import ElectedServer, Program
-from confkit.election.etcd import EtcdCoordination
 from confkit.election.types import InstanceName
 from confkit.events import EventLog
 from confkit.member_service import not_primary
@@ -34,7 +33,7 @@ COMPONENT = "solution-control"
 async def serve(settings: SolutionControlSettings, shutdown: Shutdown, *, take_over: bool = False) -> int:
     """Run Solution Control until `shutdown`; gives the exit status. `take_over` is an operator's order (B-40).
 
-    Raises BindError, CoordinationRefused, TimingImpossible: see their texts.
+    Raises BindError, CoordinationRefused, CoordinationUnavailable, TimingImpossible: see their texts.
     """
     events = EventLog(application=settings.name, component=COMPONENT)
     version = importlib.metadata.version("confserv")
@@ -44,6 +43,8 @@ async def serve(settings: SolutionControlSettings, shutdown: Shutdown, *, take_o
     async with contextlib.AsyncExitStack() as stack:
         etcd = etcd_client(settings.required_etcd())
         stack.push_async_callback(etcd.close)
+        coordinated = coordination(settings, etcd, component=COMPONENT)
+        await reach_etcd(coordinated, settings.required_etcd())
         attachment = Attachment(
             settings,
             application_type=objects_pb2.APPLICATION_TYPE_SOLUTION_CONTROL_SERVER,
@@ -64,9 +65,7 @@ async def serve(settings: SolutionControlSettings, shutdown: Shutdown, *, take_o
             events=events,
             take_over=take_over,
         )
-        election = server.elect(
-            component, EtcdCoordination(etcd, cluster=settings.cluster, component=COMPONENT)
-        )
+        election = server.elect(component, coordinated)
 
         def require_primary() -> None:
             if election.epoch_now() is None:

@@ -7,36 +7,27 @@ can store nothing more (B-50). A repeated event is recognized by the unique inde
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from confkit.database import Database, prepare_tables, reachable
-from confkit.election.ports import StoreUnreachable
-from confkit.election.types import (
-    Confirmation,
-    Epoch,
-    EtcdIdentity,
-    GenerationRaise,
-    Grounds,
-    Permission,
-    ProcessFacts,
-)
-from confkit.fence import FenceCheck, FenceRow
-from confkit.fence_sql import Raise, check_fence, raise_fence, raise_generation, read_fence
+from confkit.database import Database, prepare_tables
+from confkit.election.types import Epoch
+from confkit.fence import FenceCheck
+from confkit.fence_sql import check_fence
+from confkit.fence_store import SqlFence
 from message_server.adapters.schema import EVENTS, METADATA, SCHEMA_LOCK, SCHEMA_VERSION
 from message_server.core.events import EventFilter, EventUid, LogRecord, Position, StoredRecord
 from message_server.ports import AppendRefused, Fenced
 
 
-class SqlLogStore:
+class SqlLogStore(SqlFence):
     """Events and fence row in one database. Raises DatabaseRefused when the database is another program's."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         prepare_tables(database, METADATA, version=SCHEMA_VERSION, lock=SCHEMA_LOCK)
         dialect: Any = postgresql if database.writer.dialect.name == "postgresql" else sqlite
         self._insert = (
@@ -84,59 +75,6 @@ class SqlLogStore:
         )
         with self._database.snapshot() as conn:
             return tuple(_event(row) for row in conn.execute(query))
-
-    def read_fence(self) -> FenceRow | None:
-        """Read the fence row."""
-        with self._database.snapshot() as conn:
-            return read_fence(conn)
-
-    def raise_fence(
-        self,
-        epoch: Epoch,
-        grounds: Grounds,
-        *,
-        facts: ProcessFacts,
-        permit: Callable[[FenceRow | None], Permission],
-    ) -> Raise:
-        """Raise the token, ending transactions that block it on PostgreSQL."""
-
-        def work(conn: sa.Connection) -> Raise:
-            return raise_fence(
-                conn,
-                epoch=epoch,
-                waited_s=grounds.waited_s,
-                facts=facts,
-                granted_ttl_s=grounds.granted_ttl_s,
-                identity=grounds.identity,
-                etcd_revision=grounds.etcd_revision,
-                prior_revision=grounds.prior_revision,
-                fresh_history_id=str(uuid.uuid4()),
-                permit=permit,
-            )
-
-        return self._database.promote(work)
-
-    def confirm(self, epoch: Epoch) -> Confirmation:
-        """Say whether the row holds `epoch`."""
-        try:
-            row = self.read_fence()
-        except StoreUnreachable:
-            return Confirmation.UNREACHABLE
-        if row is None:
-            return Confirmation.WENT_BACK
-        return Confirmation.HOLDS if row.token == epoch else Confirmation.FENCED
-
-    def raise_generation(
-        self, expected: FenceRow, *, identity: EtcdIdentity, revision: int, now_ms: int
-    ) -> GenerationRaise:
-        """Record a rebuilt etcd."""
-        try:
-            with reachable(), self._database.writer.begin() as conn:
-                return raise_generation(
-                    conn, expected=expected, identity=identity, revision=revision, now_ms=now_ms
-                )
-        except StoreUnreachable:
-            return GenerationRaise.UNREACHABLE
 
 
 def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:

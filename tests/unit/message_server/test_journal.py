@@ -194,11 +194,11 @@ async def test_a_fenced_server_closes_and_refuses_what_waits(scene: Scene) -> No
 
 async def test_a_batch_waits_while_the_database_does_not_answer(scene: Scene) -> None:
     scene.open()
-    scene.store.reachable = False
+    scene.store.is_reachable = False
     batch = asyncio.create_task(scene.journal.append([record(1)]))
     done, _ = await asyncio.wait({batch}, timeout=0.1)
     assert (set(), False) == (done, scene.journal.reachable)
-    scene.store.reachable = True
+    scene.store.is_reachable = True
     assert EPOCH == await batch
     assert (["42-25011", "42-25012"], True, [1]) == (scene.logged, scene.journal.reachable, scene.told)
 
@@ -216,7 +216,7 @@ async def test_a_commit_whose_answer_was_lost_is_neither_doubled_nor_hidden(
 
 async def test_demotion_during_an_outage_refuses_what_waits(scene: Scene) -> None:
     scene.open()
-    scene.store.reachable = False
+    scene.store.is_reachable = False
     batch = asyncio.create_task(scene.journal.append([record(1)]))
     await asyncio.wait({batch}, timeout=0.05)
     scene.journal.close()

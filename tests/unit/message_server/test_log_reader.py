@@ -203,6 +203,6 @@ async def test_a_query_of_a_server_that_lost_its_role_is_refused(log: Log) -> No
 
 
 async def test_a_query_while_the_database_is_away_says_so(log: Log) -> None:  # B-60
-    log.store.reachable = False
+    log.store.is_reachable = False
     with pytest.raises(DatabaseUnavailableError):
         await log.reader.query(ALL, after=Position(0), limit=9, newest_first=False)
