@@ -57,6 +57,7 @@ class Server:
     thread: ThreadPoolExecutor
     name: str = "licman-1"
     ha_licensed: bool = True
+    take_over: bool = False
     epoch: Epoch | None = None
     events: list[str] = field(default_factory=list)
 
@@ -79,6 +80,7 @@ class Server:
                 ha_licensed=lambda: self.ha_licensed,
                 wall_ms=lambda: 1_795_521_600_000,
                 events=log,
+                take_over=self.take_over,
             ),
             journal=self.journal,
             desk=self.desk,
@@ -134,7 +136,10 @@ async def test_without_the_feature_only_the_last_primary_takes_the_role(
     assert ["00-25012"] == second.events
     assert PromotionResult.NOT_ALLOWED == await second.promote(SECOND)
     assert first.component.may_campaign(row, View(9)).allowed
-    assert PromotionResult.OPENED == await second.promote(SECOND, take_over=True)
+    by_hand = Server(journal, thread, "licman-2", ha_licensed=False, take_over=True)
+    assert by_hand.component.may_campaign(row, View(9)).allowed
+    assert PromotionResult.OPENED == await by_hand.promote(SECOND)
+    assert ["00-25022"] == by_hand.events
 
 
 async def test_a_planned_switchover_is_refused_without_the_feature(
