@@ -91,5 +91,10 @@ def explained(
         except _FAILED as error:
             typer.echo(f"{program}: {error}", err=True)
             return ExitStatus.FAILED
+        except StoreUnreachable as error:
+            why = " ".join(str(error).split())
+            cure = "check `database` in the settings, and that it runs"
+            typer.echo(f"{program}: the database does not answer: {why}; {cure}", err=True)
+            return ExitStatus.FAILED
 
     return run_main

@@ -74,6 +74,8 @@ class Database:
         self.reader.dispose()
 
 
+_SNAPSHOT_MS = 60_000  # nobody waits for one that only reads, and a large one takes its time
+
 _UNREACHABLE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.InternalError)
 
 
@@ -143,17 +145,22 @@ def _open_postgresql(url: sa.URL, *, program: str, ttl_s: float, tls: DatabaseTl
         "connect_timeout": 2,
         "tcp_user_timeout": timeout_ms,
         "application_name": program,
-        "options": f"-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} "
-        f"-c synchronous_commit=on",
         **_postgresql_tls(url, tls),
     }
-    writer = sa.create_engine(url, connect_args=arguments)
+    writer = sa.create_engine(url, connect_args={**arguments, "options": _timeouts(timeout_ms)})
     reader = sa.create_engine(
         url,
-        connect_args=arguments,
+        connect_args={**arguments, "options": _timeouts(_SNAPSHOT_MS)},
         execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
     )
     return Database(writer, reader)
+
+
+def _timeouts(timeout_ms: int) -> str:
+    return (
+        f"-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} "
+        "-c synchronous_commit=on"
+    )
 
 
 def _postgresql_tls(url: sa.URL, tls: DatabaseTls | None) -> dict[str, str]:

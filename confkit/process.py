@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
+import structlog.tracebacks
 import uvloop
 from confclient.processes import process_identity as process_identity
 from confclient.processes import start_time_ticks as start_time_ticks
@@ -111,7 +112,9 @@ def configure_log(settings: LogSettings) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if settings.format == "json":
-        processors.append(structlog.processors.dict_tracebacks)
+        # without the values of locals, which are long and may be secret
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        processors.append(structlog.processors.ExceptionRenderer(frames))
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
