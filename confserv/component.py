@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from confclient.errors import ConfservError, LicenseRequiredError
@@ -39,10 +39,10 @@ from confkit.fence import FenceCheck, FenceRow, RaiseCheck, may_take_role
 from confkit.fence_sql import Raise
 from confserv.core.bootstrap import first_objects
 from confserv.core.effects import StepDown
-from confserv.core.log import Tail
 from confserv.core.refusals import Refused
 from confserv.role_ports import Fence, StateStore, Successors
 from confserv.service.bindings import LrmBindings
+from confserv.service.catch_up import elsewhere, whole_tail
 from confserv.service.engine import ConfigurationEngine, WentBack
 from confserv.service.former import FormerPrimary
 from confserv.service.gate import Gate
@@ -56,6 +56,7 @@ from confserv.state_ports import (
 
 HA_FEATURE = "ha_redundancy"
 _FOLLOW_S = 1.0
+_STUCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class ConfigurationServer:
         self._take_over = take_over
         self._ended = ended
         self._tenure: Tenure | None = None
+        self._closed_at_s: float | None = None
         self._went_back = ""
         self._refused_under: int | None = None
 
@@ -211,7 +213,7 @@ class ConfigurationServer:
 
     async def demote(self, reason: str, successor: LeaderRecord | None) -> None:
         """Stop being primary: whoever waits is sent to the successor."""
-        self._tenure = None
+        self._tenure = self._closed_at_s = None
         self._parts.gate.close()
         self._parts.bindings.demoted()
         self._parts.licensing.demoted()
@@ -259,6 +261,8 @@ class ConfigurationServer:
         while True:
             if self._parts.gate.is_closed:
                 await self._follow()
+            if self._closed_at_s is not None and self._clock.boottime_s() - self._closed_at_s >= _STUCK_S:
+                self._ended("fenced, and the leader key is still this server's: start over")
             await asyncio.sleep(_FOLLOW_S)
 
     # --- what others tell it
@@ -273,7 +277,7 @@ class ConfigurationServer:
 
     def step_down(self, step: StepDown) -> None:
         """Stop at once: another server holds a higher token, or the database went back, which an operator has to
-        look at (B-50, B-51). The election finds out by itself.
+        look at (B-50, B-51). The election finds out by itself; when it does not, the process ends (`run`).
         """
         if step.went_back:
             self._went_back = step.detail
@@ -283,6 +287,7 @@ class ConfigurationServer:
         elif not self._parts.gate.is_closed:
             own = self._tenure.epoch if self._tenure else "none"
             self._events.emit("21-25122", token=own, held="another", detail=step.detail)
+            self._closed_at_s = self._clock.boottime_s()
         self._parts.gate.close()
 
     async def _follow(self) -> None:
@@ -298,12 +303,12 @@ class ConfigurationServer:
         seen = await parts.engine.prepare_promotion()
         try:
             tail, deployment, sessions, _ = await asyncio.gather(
-                self._whole_tail(seen.revision),
+                whole_tail(parts.engine, after_revision=seen.revision),
                 parts.state.deployment(),
                 parts.state.sessions(),
                 parts.licensing.refresh(),
             )
-            revision, history_id = _elsewhere(grounds.view, tenure.history_id)
+            revision, history_id = elsewhere(grounds.view, history_id=tenure.history_id)
             await parts.engine.open(
                 tenure.epoch,
                 history_id=tenure.history_id,
@@ -323,13 +328,6 @@ class ConfigurationServer:
         parts.gate.open(tenure)
         parts.bindings.promoted(tenure, deployment)
         parts.licensing.promoted(tenure, deployment)
-
-    async def _whole_tail(self, after_revision: int) -> Tail:
-        tail = await self._parts.engine.read_log(after_revision=after_revision)
-        while not tail.complete:
-            more = await self._parts.engine.read_log(after_revision=tail.entries[-1].revision)
-            tail = replace(more, at_start=tail.at_start, entries=tail.entries + more.entries)
-        return tail
 
     async def _served(self, tenure: Tenure) -> None:
         try:
@@ -386,12 +384,3 @@ _CONFIRMATIONS = {
     FenceCheck.FENCED: Confirmation.FENCED,
     FenceCheck.WENT_BACK: Confirmation.WENT_BACK,
 }
-
-
-def _elsewhere(view: View, history_id: str) -> tuple[int, str]:
-    """Give the highest revision that etcd and the members know of, and the history that etcd has on record."""
-    on_record = view.history
-    histories = [one.state.history for one in view.members if one.state.history is not None]
-    histories += [on_record] if on_record is not None else []
-    highest = max((one.revision for one in histories if one.history_id == history_id), default=0)
-    return highest, on_record.history_id if on_record is not None else ""

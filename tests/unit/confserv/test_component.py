@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from confserv.core.stage import Stage
 from confserv.service.sessions import OpenRequest
 from confserv.state_ports import DeploymentChange, Fenced, Tenure
 from tests.support.confserv_pair import IDENTITY, WITH_HA, WITHOUT_HA, Server, World, sqlite_world, view_with
+from tests.support.members import until
 
 
 @pytest.fixture
@@ -216,6 +218,20 @@ async def test_a_write_under_an_overtaken_token_closes_the_server_at_once(world:
     assert first.base.gate.is_closed
     assert ["21-25122"] == first.base.numbers
     assert () == await second.state.sessions()
+
+
+async def test_a_fenced_server_that_the_election_forgets_starts_over(world: World) -> None:
+    # B-50
+    await world.upload(WITH_HA)
+    first, second = await pair(world)
+    await first.promote(5)
+    await second.promote(6)
+    with pytest.raises(NotPrimaryError):
+        await first.keeper.open(administrator("a"))
+    running = asyncio.create_task(first.component.run())
+    first.base.clock.advance(10)
+    await until(lambda: len(first.ended) > 0)
+    running.cancel()
 
 
 async def test_a_restore_under_a_sitting_primary_ends_it(world: World) -> None:
