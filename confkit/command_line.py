@@ -14,7 +14,7 @@ import typer
 from confclient.credentials import CredentialsError
 
 from confkit.database import DatabaseRefused
-from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
+from confkit.election.ports import CoordinationRefused, CoordinationUnavailable, StoreUnreachable
 from confkit.election.timing import TimingImpossible
 from confkit.process import ExitStatus, Shutdown, run
 from confkit.server import BindError
