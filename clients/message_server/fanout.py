@@ -19,6 +19,11 @@ MAX_MESSAGE_EVENTS = 500
 """Events that go into one message of a stream."""
 
 
+GATHER_S = 0.02
+"""Least time between two messages to one subscriber, in seconds: a busy log then costs a message for many events, and a
+quiet one is told at once."""
+
+
 class Subscriber:
     """One live subscription: iterate over `next_events`."""
 
@@ -26,6 +31,7 @@ class Subscriber:
         self._backlog = Backlog()
         self._news = asyncio.Event()
         self._end: ConfservError | None = None
+        self._told_s = 0.0
         self.lagged = False
 
     def offer(self, events: Sequence[StoredRecord]) -> None:
@@ -42,9 +48,9 @@ class Subscriber:
         """Wait for events. Raises LaggedError when the queue was full, or what `end` was given."""
         while True:
             self._news.clear()
-            events = self._backlog.take(MAX_MESSAGE_EVENTS)
-            if events:
-                return events
+            if len(self._backlog):
+                await self._gather()
+                return self._backlog.take(MAX_MESSAGE_EVENTS)
             if self._backlog.lagged:
                 self.lagged = True
                 raise LaggedError(
@@ -53,6 +59,11 @@ class Subscriber:
             if self._end is not None:
                 raise self._end
             await self._news.wait()
+
+    async def _gather(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._told_s + GATHER_S - loop.time()))
+        self._told_s = loop.time()
 
 
 class Fanout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 
 import pytest
@@ -36,10 +37,10 @@ class Pair:
         self.around, self.stub = around, around.stub
         self.endpoints = [f"127.0.0.1:{port}" for port in free_ports(2)]
 
-    def start(self, number: int) -> None:
+    def start(self, number: int, *, take_over: bool = False) -> None:
         self.around.run(
             MessageServerSettings,
-            serve,
+            functools.partial(serve, take_over=take_over),
             name=f"message-server-{number}",
             role="message-server",
             listen=self.endpoints[number - 1],
@@ -185,6 +186,22 @@ async def test_without_the_feature_no_switchover_and_with_it_at_once(pair: Pair)
         return True
 
     await eventually(switched_over)
+
+
+async def test_an_operator_can_order_the_other_to_take_over_without_the_feature(pair: Pair) -> None:  # B-40
+    pair.stub.license_text = WITHOUT_HA
+    pair.start(1)
+    people = pair.channel()
+    assert "message-server-1" == await pair.primary(people)
+    await pair.stop("message-server-1")
+    pair.start(2, take_over=True)
+    assert "message-server-2" == await pair.primary(people)
+
+    async def logged() -> bool:
+        request = message_pb2.QueryEventsRequest(filter=message_pb2.EventFilter(event_ids=["00-25022"]))
+        return bool((await people.unary(QUERY_EVENTS, request)).events)
+
+    await eventually(logged)
 
 
 @pytest.mark.parametrize(
