@@ -93,11 +93,14 @@ def _serve(
 ) -> int:
     from confserv.app import serve
 
-    settings = load_settings(ConfservSettings, file=config, name=name, options=options)
+    def read() -> ConfservSettings:
+        return load_settings(ConfservSettings, file=config, name=name, options=options)
+
+    settings = read()
     if print_config:
         typer.echo(dump_settings(settings))
         return ExitStatus.DONE
-    main = explained("confserv", lambda shutdown: serve(settings, shutdown, take_over))
+    main = explained("confserv", lambda shutdown: serve(settings, shutdown, take_over, read_again=read))
     return run(main, log=settings.log)
 
 

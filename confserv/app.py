@@ -10,13 +10,13 @@ import contextlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confapi.config.v1 import objects_pb2, sessions_pb2_grpc
-from confapi.license.v1 import license_pb2_grpc
+import structlog
+from confapi.config.v1 import objects_pb2
 from confclient.errors import ConfservError
 from confclient.log import LogPublisher
 
@@ -47,11 +47,8 @@ from confserv.adapters.sql.database import (
 )
 from confserv.adapters.sql.store import SqlStore
 from confserv.adapters.state_store import SqlState
-from confserv.api import binding as binding_api
-from confserv.api import config as config_api
-from confserv.api import license as license_api
-from confserv.api import sessions as sessions_api
 from confserv.api.answers import Shown
+from confserv.api.services import POLICY, Served, services
 from confserv.component import ConfigurationServer, Parts
 from confserv.core.applications import ApplicationType
 from confserv.core.directory import Directory
@@ -70,7 +67,7 @@ from confserv.settings import ConfservSettings
 from confserv.state_ports import Fenced
 
 COMPONENT = "confserv"
-POLICY = {**config_api.POLICY, **sessions_api.POLICY, **license_api.POLICY, **binding_api.POLICY}
+_log = structlog.get_logger()
 
 
 def open_configured_database(settings: ConfservSettings) -> Database:
@@ -88,11 +85,18 @@ def open_configured_database(settings: ConfservSettings) -> Database:
     return database
 
 
-async def serve(settings: ConfservSettings, shutdown: Shutdown, take_over: bool = False) -> int:
+async def serve(
+    settings: ConfservSettings,
+    shutdown: Shutdown,
+    take_over: bool = False,
+    *,
+    read_again: Callable[[], ConfservSettings] | None = None,
+) -> int:
     """Run a Configuration Server until `shutdown`; gives the exit status.
 
-    `take_over` is an operator's order to take the role without the HA feature (B-40). Raises SettingsError,
-    DatabaseRefused, BindError, CoordinationRefused, TimingImpossible: see their texts.
+    `take_over` is an operator's order to take the role without the HA feature (B-40); `read_again` reads the
+    settings anew on SIGHUP. Raises SettingsError, DatabaseRefused, BindError, CoordinationRefused,
+    TimingImpossible: see their texts.
     """
     trust = _read_trust(settings)
     events = EventLog(application=settings.name, component=COMPONENT)
@@ -112,6 +116,8 @@ async def serve(settings: ConfservSettings, shutdown: Shutdown, take_over: bool 
         if not decision.may_start:
             return _fail(decision.message, ExitStatus.NOT_LICENSED)
         running = _Running(settings, shutdown, events, trust, database, state, take_over=take_over)
+        if read_again is not None:
+            shutdown.on_reload(lambda: running.reload(read_again))
         return await running.run(stack)
 
 
@@ -199,7 +205,7 @@ class _Running:
     async def run(self, stack: contextlib.AsyncExitStack) -> int:
         """Bind, elect, serve, leave."""
         endpoint = self.server.bind()
-        fence = SqlFence(self.database, trust=self.trust)
+        self.fence = fence = SqlFence(self.database, trust=self.trust)
         stack.callback(fence.close)
         peers = Peers(self.settings.tls.files())
         stack.push_async_callback(peers.close)
@@ -246,6 +252,20 @@ class _Running:
         self.events.emit("00-25001", detail=self.shutdown.reason)
         return ExitStatus.FAILED if self.failure else status
 
+    def reload(self, read_again: Callable[[], ConfservSettings]) -> None:
+        """Take over what may change while serving: rules of license and LRM, and the trusted keys."""
+        try:
+            settings = read_again()
+            self.trust = _read_trust(settings)
+        except SettingsError as error:
+            _log.error("settings stay as they were", detail=str(error))
+            return
+        self.bindings.configure(settings.binding_rules())
+        self.licensing.configure(rules=settings.compliance_rules(), trust=self.trust)
+        self.fence.configure(self.trust)
+        self.component.trusts(self.trust.sha256)
+        _log.info("settings read again")
+
     def _former(self, fence: SqlFence) -> FormerPrimary:
         settings = self.settings
         one_host = settings.agent and self.database.serves_one_host
@@ -274,44 +294,19 @@ class _Running:
         )
 
     def _add_services(self) -> None:
-        self.server.add(
-            config_api.add_config_service,
-            config_api.ConfigService(
-                engine=self.engine,
-                gate=self.gate,
-                reader=self.codec,
-                shown=self.shown,
-                has_session=self.keeper.has_session,
-            ),
-            config_api.SERVICE,
+        served = Served(
+            gate=self.gate,
+            engine=self.engine,
+            keeper=self.keeper,
+            bindings=self.bindings,
+            licensing=self.licensing,
+            reader=self.codec,
+            shown=self.shown,
+            members=self._members,
+            application=self._application,
         )
-        self.server.add(
-            sessions_pb2_grpc.add_SessionServiceServicer_to_server,
-            sessions_api.SessionService(
-                keeper=self.keeper, members=self._members, application=self._application
-            ),
-            sessions_api.SERVICE,
-        )
-        self.server.add(
-            license_pb2_grpc.add_LicenseServiceServicer_to_server,
-            license_api.LicenseService(
-                licensing=self.licensing,
-                gate=self.gate,
-                standing=license_api.Standing(
-                    lambda: self.bindings.stage.value,
-                    lambda: self.bindings.instances,
-                    lambda: self.bindings.away_since_ms,
-                ),
-            ),
-            license_api.SERVICE,
-        )
-        self.server.add(
-            license_pb2_grpc.add_LrmBindingServiceServicer_to_server,
-            binding_api.LrmBindingService(
-                bindings=self.bindings, licensing=self.licensing, sessions=self.keeper, gate=self.gate
-            ),
-            binding_api.SERVICE,
-        )
+        for service in services(served):
+            self.server.add(service.register, service.servicer, service.name)
 
     async def _log_centrally(self, stack: contextlib.AsyncExitStack) -> None:
         given = self.settings.message_servers

@@ -267,6 +267,10 @@ class ConfigurationServer:
 
     # --- what others tell it
 
+    def trusts(self, trust_sha256: str) -> None:
+        """Publish the hash of another set of trusted keys (B-32)."""
+        self._trust = trust_sha256
+
     def fenced(self, fenced: Fenced) -> None:
         """A write was refused by the fence row."""
         went_back = fenced.check is FenceCheck.WENT_BACK

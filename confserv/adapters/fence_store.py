@@ -44,6 +44,10 @@ class SqlFence:
         self._trust = trust
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fence")
 
+    def configure(self, trust: TrustSet) -> None:
+        """Judge the license by other trusted keys from now on."""
+        self._trust = trust
+
     async def read(self) -> FenceRow | None:
         """Read the row. Raises StoreUnreachable."""
 

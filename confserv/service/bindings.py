@@ -67,6 +67,10 @@ class LrmBindings:
         """Since when no LRM is bound, in milliseconds since 1970 UTC; 0 when one is, or none ever was (B-24)."""
         return self._state.away_since_ms
 
+    def configure(self, rules: core.BindingRules) -> None:
+        """Go on under new settings."""
+        self._rules = rules
+
     def promoted(self, tenure: Tenure, deployment: Deployment) -> None:
         """Begin a tenure with what the database says (B-15)."""
         self._tenure = tenure

@@ -142,6 +142,12 @@ class Licensing:
         self._nudge.set()
         return loaded
 
+    def configure(self, *, rules: ComplianceRules, trust: TrustSet) -> None:
+        """Go on under new settings; the license is verified anew at once."""
+        self._rules, self._trust = rules, trust
+        self._verified_s = float("-inf")
+        self._nudge.set()
+
     def promoted(self, tenure: Tenure, deployment: Deployment) -> None:
         """Begin to log, from what former primaries have logged."""
         self._tenure = tenure

@@ -25,19 +25,12 @@ from confclient.errors import (
 )
 
 from confkit.server import GrpcServer
-from confserv.api.binding import POLICY as BINDING_POLICY
-from confserv.api.binding import SERVICE as BINDING_SERVICE
-from confserv.api.binding import LrmBindingService
-from confserv.api.license import POLICY as LICENSE_POLICY
-from confserv.api.license import SERVICE as LICENSE_SERVICE
-from confserv.api.license import LicenseService, Standing
-from confserv.api.sessions import POLICY as SESSION_POLICY
-from confserv.api.sessions import SERVICE as SESSION_SERVICE
-from confserv.api.sessions import SessionService
+from confserv.api.answers import Shown
+from confserv.api.services import POLICY, Served, services
 from confserv.core.objects import ConfigObject, TypeName
 from confserv.core.operations import Create
+from tests.support.configurations import CODEC, request_id
 from tests.support.configurations import request as write
-from tests.support.configurations import request_id
 from tests.support.confserv_pair import WITH_HA, WITHOUT_HA, Server, World, sqlite_world
 from tests.support.members import CLUSTER, Authority
 from tests.support.waiting import eventually
@@ -61,28 +54,24 @@ class Cluster:
             listen="127.0.0.1:0",
             tls=authority.tls("confserv", "confserv-1"),
             cluster=CLUSTER,
-            policy={**SESSION_POLICY, **LICENSE_POLICY, **BINDING_POLICY},
+            policy=POLICY,
         )
 
     async def start(self) -> None:
-        server, gate = self.server, self.server.base.gate
-        sessions = SessionService(
+        server = self.server
+        served = Served(
+            gate=server.base.gate,
+            engine=server.engine,
             keeper=server.keeper,
+            bindings=server.bindings,
+            licensing=server.licensing,
+            reader=CODEC,
+            shown=Shown(lambda: None),
             members=lambda: [ha_pb2.Member(instance="confserv-1")],
             application=lambda name: objects_pb2.ConfigObject(name=name),
         )
-        standing = Standing(
-            lambda: server.bindings.stage.value,
-            lambda: server.bindings.instances,
-            lambda: server.bindings.away_since_ms,
-        )
-        licenses = LicenseService(licensing=server.licensing, gate=gate, standing=standing)
-        bonds = LrmBindingService(
-            bindings=server.bindings, licensing=server.licensing, sessions=server.keeper, gate=gate
-        )
-        self._grpc.add(sessions_pb2_grpc.add_SessionServiceServicer_to_server, sessions, SESSION_SERVICE)
-        self._grpc.add(license_pb2_grpc.add_LicenseServiceServicer_to_server, licenses, LICENSE_SERVICE)
-        self._grpc.add(license_pb2_grpc.add_LrmBindingServiceServicer_to_server, bonds, BINDING_SERVICE)
+        for service in services(served):
+            self._grpc.add(service.register, service.servicer, service.name)
         self._endpoint = self._grpc.bind()
         await self._grpc.start()
 
