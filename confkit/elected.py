@@ -20,6 +20,7 @@ from confclient.processes import process_identity
 from confkit import member_service
 from confkit.agent_client import AgentRegistration
 from confkit.clock import boottime
+from confkit.election.flapping import Flapping
 from confkit.election.messages import Announce
 from confkit.election.ports import Component, Coordination
 from confkit.election.runner import Election
@@ -123,11 +124,14 @@ class ElectedServer:
         """
         assert self._facts.endpoints, "bind comes first"
         self._component = component
+        etcd = self._settings.required_etcd()
         self._election = Election(
             coordination=coordination,
             component=component,
             facts=self._facts,
-            timing=Timing(lease_ttl_s=self._settings.required_etcd().lease_ttl_s),
+            timing=Timing(lease_ttl_s=etcd.lease_ttl_s),
+            flapping=Flapping(limit=etcd.role_changes, window_s=etcd.role_window_s),
+            first_contact_s=etcd.first_contact_s,
             take_over=self._program.take_over,
             announce=self._program.announce,
         )

@@ -43,7 +43,16 @@ class TlsSettings(_Strict):
 
 
 class EtcdSettings(_Strict):
-    """Where etcd is, and how long a lease lives."""
+    """Where etcd is, how long a lease lives, and how often the role may change.
+
+    Attributes:
+        lease_ttl_s: time to live of the process's lease, in seconds.
+        first_contact_s: a process that etcd has not answered so long after its start ends, in seconds.
+        role_changes: how many automatic changes of role within `role_window_s` are normal; more raise an
+    alarm
+            (21-25127) and put off further ones.
+        role_window_s: that window, in seconds.
+    """
 
     endpoints: tuple[str, ...] = Field(min_length=1)
     ca: pathlib.Path | None = None
@@ -52,6 +61,9 @@ class EtcdSettings(_Strict):
     username: str = ""
     password_file: pathlib.Path | None = None
     lease_ttl_s: int = Field(default=5, ge=2, le=600)
+    first_contact_s: float = Field(default=30.0, gt=0)
+    role_changes: int = Field(default=10, ge=1)
+    role_window_s: float = Field(default=600.0, gt=0)
 
 
 class LogSettings(_Strict):

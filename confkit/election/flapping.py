@@ -15,8 +15,8 @@ LONGEST_DELAY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """More than `limit` changes of the primary within `window_s` seconds are too many; `changes_s` are the
-    times seen.
+    """More than `limit` automatic changes of the primary within `window_s` seconds are too many; `changes_s`
+    are the times seen.
     """
 
     limit: int = 10
@@ -24,11 +24,13 @@ class Flapping:
     last: InstanceName | None = None
     changes_s: tuple[float, ...] = ()
 
-    def saw(self, leader: InstanceName | None, now_s: float) -> Flapping:
-        """Note who is primary; nobody is no change, the same again neither."""
+    def saw(self, leader: InstanceName | None, now_s: float, *, planned: bool = False) -> Flapping:
+        """Note who is primary; nobody is no change, the same again neither, and a planned one is nobody's
+        trouble.
+        """
         if leader is None or leader == self.last:
             return self
-        if self.last is None:
+        if self.last is None or planned:
             return replace(self, last=leader)
         kept = tuple(t for t in self.changes_s if now_s - t < self.window_s)
         return replace(self, last=leader, changes_s=(*kept, now_s))

@@ -88,6 +88,7 @@ def on_prepared(m: Machine, event: HandOverPrepared, now_s: float) -> None:
                 lease=successor.lease,
                 mod_revision=0,
                 prior=held.mod_revision,
+                handed_over=True,
             ),
         )
 

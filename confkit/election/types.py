@@ -116,6 +116,8 @@ class LeaderRecord:
     lease: LeaseId
     prior: int = 0
     """The mod_revision of the tenure before this one; whoever writes the key compares it."""
+    handed_over: bool = False
+    """Written by its predecessor in a planned switchover, not won."""
 
     @property
     def epoch(self) -> Epoch:

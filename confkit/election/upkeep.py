@@ -100,7 +100,7 @@ def _note(m: Machine, view: View, sent_s: float, now_s: float) -> None:
     m.view, m.view_sent_s = view, sent_s
     m.settled = True
     if view.leader is not None:
-        m.flapping = m.flapping.saw(view.leader.instance, now_s)
+        m.flapping = m.flapping.saw(view.leader.instance, now_s, planned=view.leader.handed_over)
         if not m.is_own(view.leader):
             m.forget_failures()
 

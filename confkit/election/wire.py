@@ -81,6 +81,7 @@ def encode_leader(leader: LeaderRecord) -> bytes:
             "generation": leader.generation,
             "identity": leader.identity,
             "prior": leader.prior,
+            "handed_over": leader.handed_over,
         }
     )
 
@@ -96,6 +97,7 @@ def decode_leader(value: bytes, *, mod_revision: int, lease: int) -> LeaderRecor
         mod_revision=mod_revision,
         lease=LeaseId(lease),
         prior=int(found.get("prior", 0)),
+        handed_over=bool(found.get("handed_over", False)),
     )
 
 

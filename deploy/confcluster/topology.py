@@ -1,8 +1,8 @@
 """Which processes a local cluster has, at which ports, with which settings, in which order they start.
 
-Pure: options, a directory and free ports in, a plan out. One row of `COMPONENTS` is all that a kind of process is
-here, so a new one is a new row. It reads and writes nothing, and promises nothing about whether the plan can be carried
-out; `cluster` does that.
+Pure: options, a directory and free ports in, a plan out. One row of `COMPONENTS` is all that a kind of
+process is here, so a new one is a new row. It reads and writes nothing, and promises nothing about whether
+the plan can be carried out; `cluster` does that.
 """
 
 from __future__ import annotations
@@ -225,6 +225,7 @@ def _settings(
         "etcd": {
             "endpoints": [f"{host}:{member.client_port}" for member in etcd],
             "lease_ttl_s": options.lease_ttl_s,
+            "role_changes": 1000,  # a local cluster is there to be broken; nobody is to wait for it
             "ca": str(places.pki / "ca.crt"),
         },
     }

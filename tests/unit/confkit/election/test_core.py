@@ -441,7 +441,13 @@ def test_a_hand_over_puts_the_key_in_the_successors_name_on_its_lease() -> None:
     order = hand.one(msg.WriteKey)
     held = replace(record(), prior=10)
     expected = replace(
-        held, instance=OTHER, endpoints=("other:1",), lease=OTHER_LEASE, mod_revision=0, prior=20
+        held,
+        instance=OTHER,
+        endpoints=("other:1",),
+        lease=OTHER_LEASE,
+        mod_revision=0,
+        prior=20,
+        handed_over=True,
     )
     assert (held, expected) == (order.held, order.leader)
     assert None is hand.core.epoch_at(hand.now_s)

@@ -20,6 +20,11 @@ def test_the_first_primary_and_the_same_again_are_no_changes() -> None:
     assert () == Flapping().saw(None, 1.0).saw(A, 2.0).saw(A, 3.0).saw(None, 4.0).saw(A, 5.0).changes_s
 
 
+def test_planned_changes_do_not_count() -> None:
+    # ha.md, Switching over: slow further automatic ones
+    assert () == Flapping().saw(A, 0.0).saw(B, 1.0, planned=True).saw(A, 2.0, planned=True).changes_s
+
+
 def test_as_many_changes_as_are_allowed_delay_nothing() -> None:
     # ha.md, Switching over: more than N changes in a window
     assert (0, 0.0) == (after(3).excess(10.0), after(3).delay_s(10.0, step_s=5.0))

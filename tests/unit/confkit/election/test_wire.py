@@ -63,7 +63,11 @@ def test_a_member_is_read_as_it_was_written(member: Member) -> None:
     assert member == decode_member(encode_member(member), lease=member.lease)
 
 
-@given(st.builds(LeaderRecord, names, st.tuples(names, names), numbers, names, numbers, numbers, numbers))
+@given(
+    st.builds(
+        LeaderRecord, names, st.tuples(names, names), numbers, names, numbers, numbers, numbers, st.booleans()
+    )
+)
 def test_a_leader_is_read_as_it_was_written(leader: LeaderRecord) -> None:
     # ha.md, Coordination: leader
     assert leader == decode_leader(
