@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -43,6 +43,9 @@ POLICY: Policy = {
 
 MOST_SESSIONS: Final = 10_000
 """Sessions in one batch."""
+
+MOST_ROWS: Final = 100_000
+"""Rows in one report."""
 
 _WINDOW: Final = 16
 """Batches of one stream that may wait for their answers; the client's sending waits behind them (`B-60`)."""
@@ -90,7 +93,8 @@ class UsageApi(usage_pb2_grpc.UsageServiceServicer):
         """Hand batches on until the client has no more; what is wrong with one is the last answer."""
         try:
             async for request in requests:
-                batch = to_batch(request)
+                # in a thread, so that thousands of sessions do not keep the lease from being renewed
+                batch = await asyncio.to_thread(to_batch, request)
                 await answers.put((batch.sequence, self._role.recorder.submit(batch)))
         except Exception as error:
             failed: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
@@ -105,10 +109,9 @@ class UsageApi(usage_pb2_grpc.UsageServiceServicer):
         """See the proto."""
         query = to_query(request, as_of_s=self._now_s() + 1, longest_days=self._longest_report_days)
         entitlement = self._book.entitlement
-        rows, _ = await self._role.read(lambda store: report(store, entitlement, query))
-        return usage_pb2.GetUsageReportResponse(
-            rows=map(_row, rows), license_revision=self._book.current.revision
-        )
+        answer, _ = await self._role.read(lambda store: to_report(report(store, entitlement, query)))
+        answer.license_revision = self._book.current.revision
+        return answer
 
     async def GetEntitlement(
         self, request: usage_pb2.GetEntitlementRequest, context: _Context
@@ -119,7 +122,7 @@ class UsageApi(usage_pb2_grpc.UsageServiceServicer):
 
 
 def to_batch(request: usage_pb2.RecordUsageRequest) -> Batch:
-    """A batch of the caller. Raises CERTIFICATE_MISMATCH, TOO_LARGE."""
+    """A batch of the caller; the request is used up. Raises CERTIFICATE_MISMATCH, TOO_LARGE."""
     name = caller().name
     if request.source != name:
         raise CertificateMismatchError(
@@ -130,12 +133,12 @@ def to_batch(request: usage_pb2.RecordUsageRequest) -> Batch:
             f"a batch of {len(request.sessions)} sessions: send at most {MOST_SESSIONS} in one",
             limit=MOST_SESSIONS,
         )
-    source = SourceId(request.source)
-    content = usage_pb2.RecordUsageRequest(source=request.source, sessions=request.sessions)
+    source, sequence = SourceId(request.source), request.sequence
+    request.ClearField("sequence")  # the digest is of the content alone
     return Batch(
         source=source,
-        sequence=request.sequence,
-        digest=hashlib.blake2b(content.SerializeToString(deterministic=True), digest_size=16).digest(),
+        sequence=sequence,
+        digest=hashlib.blake2b(request.SerializeToString(deterministic=True), digest_size=16).digest(),
         facts=tuple(_fact(source, session) for session in request.sessions),
     )
 
@@ -153,7 +156,7 @@ def _fact(source: SourceId, session: usage_pb2.UsageSession) -> SessionFact:
         place=session.place,
         device=session.device,
         person=session.user,
-        attributes=tuple(sorted(session.attributes.items())),
+        attributes=tuple(sorted(session.attributes.items())) if session.attributes else (),
     )
 
 
@@ -201,6 +204,16 @@ def _day(name: str, text: str) -> int:
         return day_number(date.fromisoformat(text))
     except ValueError:
         raise InvalidError(f"{name} is {text!r}: give a day as 2026-11-24") from None
+
+
+def to_report(rows: Sequence[DailyReport]) -> usage_pb2.GetUsageReportResponse:
+    """The rows of a report. Raises TOO_LARGE."""
+    if len(rows) > MOST_ROWS:
+        raise TooLargeError(
+            f"{len(rows)} rows: ask for fewer days, or for one tenant or item; at most {MOST_ROWS} fit one answer",
+            limit=MOST_ROWS,
+        )
+    return usage_pb2.GetUsageReportResponse(rows=map(_row, rows))
 
 
 def _row(row: DailyReport) -> usage_pb2.UsageReportRow:

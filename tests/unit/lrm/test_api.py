@@ -6,10 +6,12 @@ import pytest
 from confapi.usage.v1 import usage_pb2
 from confclient.errors import InvalidError, NotFoundError, TooLargeError
 
-from lrm.api import to_entitlement, to_query
+from lrm.api import MOST_ROWS, to_entitlement, to_query, to_report
 from lrm.core.entitlement import UNLIMITED, Entitlement, EntitlementLine, EntitlementRevision, ItemKind
-from lrm.core.report import PeakQuery
-from lrm.core.sessions import ItemName
+from lrm.core.intervals import Peak
+from lrm.core.overuse import NO_OVER_USE
+from lrm.core.report import DailyReport, PeakQuery
+from lrm.core.sessions import ItemName, TenantName
 
 
 def asked(first: str, last: str, **only: str) -> usage_pb2.GetUsageReportRequest:
@@ -43,6 +45,25 @@ def test_a_report_that_cannot_be_given(
     # B-60
     with pytest.raises(error, match=says):
         to_query(request_, as_of_s=0, longest_days=10)
+
+
+def test_a_report_that_fits_no_answer_says_what_to_ask_for_instead() -> None:
+    # B-60
+    row = DailyReport(
+        TenantName("acme"),
+        ItemName("a"),
+        1,
+        Peak(0, None, 1),
+        0,
+        0,
+        NO_OVER_USE,
+        NO_OVER_USE,
+        licensed=False,
+        sessions=1,
+    )
+    assert ["1970-01-02", "1970-01-02"] == [each.day for each in to_report([row, row]).rows]
+    with pytest.raises(TooLargeError, match="ask for fewer days"):
+        to_report([row] * (MOST_ROWS + 1))
 
 
 ENTITLEMENT = Entitlement(
