@@ -136,7 +136,6 @@ async def _kill_primary(cluster: Cluster, component: str) -> None:
     killed = await until_async(lambda: primary(cluster, component), within_s=20)
     cluster.handles[killed].kill()
     await until_async(lambda: primary(cluster, component) not in (None, killed), within_s=20)
-    await asyncio.to_thread(cluster.start, killed)
 
 
 async def _ask(cluster: Cluster, component: str, rpc: Any, request: Any) -> Any:
