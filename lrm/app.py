@@ -21,6 +21,7 @@ from confkit.events import EventLog
 from confkit.former_holder import AgentFormerHolder
 from confkit.license.files import read_trust_set
 from confkit.license.findings import LicenseError
+from confkit.license.trust import TrustSet
 from confkit.notices import announcer
 from confkit.process import Shutdown
 from confkit.settings import SettingsError
@@ -80,6 +81,7 @@ async def serve(settings: LrmSettings, shutdown: Shutdown, take_over: bool = Fal
         )
         bond = _bond(settings, attachment.channel, book, events)
         role.status = bond.status
+        shutdown.on_reload(lambda: _read_trust_again(settings, bond, events))
         await stack.enter_async_context(attachment)
         for work in (role.recorder.run(), _bound(attachment, bond)):
             stack.push_async_callback(_end, _watched(work, shutdown))
@@ -135,7 +137,6 @@ def _role(
 
 def _bond(settings: LrmSettings, channel: ServiceChannel, book: LicenseBook, events: EventLog) -> Bond:
     try:
-        trust = read_trust_set(settings.trust) if settings.trust is not None else None
         return Bond(
             BondTools(
                 channel=channel,
@@ -144,12 +145,24 @@ def _bond(settings: LrmSettings, channel: ServiceChannel, book: LicenseBook, eve
                 seen=SeenEpochFile(settings.data_dir / "highest-token.json"),
                 events=events,
                 now=_now,
-                trust=trust,
+                trust=_trust(settings),
                 check_s=settings.license_check_s,
             )
         )
     except (LicenseError, ValueError) as error:
         raise SettingsError(str(error)) from None
+
+
+def _trust(settings: LrmSettings) -> TrustSet | None:
+    return read_trust_set(settings.trust) if settings.trust is not None else None
+
+
+def _read_trust_again(settings: LrmSettings, bond: Bond, events: EventLog) -> None:
+    """What SIGHUP does: the file of trusted keys may have changed; one that cannot be read changes nothing."""
+    try:
+        bond.trust = _trust(settings)
+    except LicenseError as error:
+        events.emit("66-25204", detail=str(error))
 
 
 async def _bound(attachment: Attachment, bond: Bond) -> None:

@@ -61,6 +61,8 @@ class Bond:
         self._tools = tools
         self._bond = core.Bond(highest=tools.seen.read())
         self._server = ""
+        self.trust = tools.trust
+        """The vendor keys that are trusted now; another set counts from the next license text that is read."""
 
     @property
     def bound(self) -> Epoch | None:
@@ -178,7 +180,7 @@ class Bond:
                 text,
                 license_,
                 stored_ms=revision.stored_ms,
-                trust=self._tools.trust,
+                trust=self.trust,
                 now=self._tools.now(),
             )
         except UnusableLicense as error:

@@ -15,11 +15,12 @@ from confclient.channel import ServiceChannel
 
 from confkit.election.types import Epoch
 from confkit.events import EventLog
+from confkit.license.trust import KeyId, TrustedKey, TrustSet
 from confkit.server import GrpcServer
 from lrm.adapters.seen_epoch import SeenEpochFile
 from lrm.service.bond import Bond, BondTools
 from lrm.service.license_book import LicenseBook
-from tests.support.licenses import LICENSE, NOW, TRUST, signed
+from tests.support.licenses import KEY_ID, LICENSE, NOW, OTHER_KEY, TRUST, VENDOR, signed
 from tests.support.members import Authority, Member, Pair, until
 
 FEWER = LICENSE.replace(" 500 ISSUED", " 20 ISSUED")
@@ -178,6 +179,17 @@ async def test_a_text_that_was_altered_entitles_to_nothing_and_the_former_one_co
     world.texts.append(signed(LICENSE).replace(b" 500 ", b" 900 "))
     await until(lambda: "66-25204" in world.numbers())
     assert (500, 1) == (world.quantity(), world.book.current.revision)
+
+
+async def test_a_key_that_is_trusted_later_counts_from_the_next_check(world: World) -> None:
+    # B-26
+    world.texts[0] = signed(LICENSE, key=OTHER_KEY)
+    world.servers.promote("confserv-1")
+    bond = await world.bond(check_s=0.05)
+    await until(lambda: "66-25204" in world.numbers())
+    public = OTHER_KEY.public_key().public_bytes_raw()
+    bond.trust = TrustSet.of([TrustedKey(KeyId(KEY_ID), public, (VENDOR,))])
+    await until(lambda: world.quantity() == 500)
 
 
 def test_a_token_on_record_survives_and_a_damaged_record_is_named(tmp_path: Path) -> None:
