@@ -17,6 +17,7 @@ MOST_LEARNED = 16
 
 _FIRST_PAUSE_S = 0.004
 _LONGEST_PAUSE_S = 0.25
+_GROWTH = 1.5
 _HOPS_AT_ONCE = 3
 
 
@@ -98,15 +99,15 @@ def hinted(view: View, *, by: str, endpoints: Iterable[str], epoch: Epoch | None
 
 
 def announced(view: View, *, endpoints: Iterable[str], epoch: Epoch | None) -> View:
-    """A member's status names a primary: followed only when that tenure is newer than all that is known.
+    """A member's status names a primary: its addresses are remembered, and a newer tenure ends the belief in another.
 
-    Otherwise a backup that has not yet noticed the loss would send its callers back to the dead.
+    The one that is named is not believed until it says so itself: it may still be opening, or already be dead
+    without the member's notice.
     """
-    named = tuple(address for address in endpoints if address)
-    known = learned(view, named)
-    if not named or epoch is None or (view.highest is not None and epoch <= view.highest):
+    known = learned(view, endpoints)
+    if epoch is None or (view.highest is not None and epoch <= view.highest):
         return known
-    return replace(known, primary=named[0], highest=epoch)
+    return replace(known, primary=None, highest=epoch)
 
 
 def lost(view: View, endpoint: str) -> View:
@@ -158,10 +159,10 @@ def after_trouble(trouble: Trouble, *, repeatable: bool, tries: int, draw: float
 
 
 def pause_s(tries: int, *, draw: float) -> float:
-    """How long to wait before asking again, in seconds: 2 to 4 ms at first, doubling up to 125 to 250 ms.
+    """How long to wait before asking again, in seconds: 2 to 4 ms at first, growing up to 125 to 250 ms.
 
-    The first pauses are shorter than a fail-over under an agent, so that it costs the caller little more than
-    itself; the doubling bounds what many callers do to servers that stay away.
+    Each pause is about a third of all that was waited before it, so that a fail-over costs the caller little more
+    than itself; the growth bounds what many callers do to servers that stay away.
     """
-    longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(tries, 16))
+    longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * _GROWTH ** min(tries, 16))
     return longest * (0.5 + draw / 2)

@@ -181,26 +181,29 @@ class Primary:
     async def _ask_one_on(self, endpoint: str) -> None:
         tries = 0
         while True:
-            await self._ask(endpoint)
+            if await self._ask(endpoint) == ha_pb2.ROLE_PROMOTING:
+                tries = 0  # it opens any moment now
             await asyncio.sleep(pause_s(tries, draw=random.random()))  # noqa: S311  # spreads callers
             tries += 1
 
-    async def _ask(self, endpoint: str) -> None:
-        """Ask one server what it is, and believe it within the rules."""
+    async def _ask(self, endpoint: str) -> ha_pb2.Role | None:
+        """Ask one server what it is, and believe it within the rules; None when it does not answer."""
         try:
             status = await self.link(endpoint).unary(GET_STATUS, ha_pb2.GetStatusRequest(), _PROBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             self._last_trouble = f"{endpoint}: {error_of(error).message}"
-            return
+            return None
         self._last_trouble = f"{endpoint} is {ha_pb2.Role.Name(status.self.role)}"
         epoch = _epoch(status.epoch) if status.HasField("epoch") else None
         addresses = [address for member in status.members for address in member.endpoints]
         view = following.learned(self.view, addresses)
-        if status.self.role == ha_pb2.ROLE_PRIMARY:
+        role: ha_pb2.Role = status.self.role
+        if role == ha_pb2.ROLE_PRIMARY:
             view = following.declared(view, endpoint, epoch)
         elif status.HasField("primary"):
             view = following.announced(view, endpoints=status.primary.endpoints, epoch=epoch)
         self._believe(view)
+        return role
 
     def _believe(self, view: View) -> None:
         """Take over a new belief, and do what follows from it."""
