@@ -46,14 +46,13 @@ from confserv.core.writes import find
 from confserv.ports import ConfigurationStore
 from confserv.service.background import Background, Changes
 from confserv.service.callers import Callers
-from confserv.service.reachability import Reachability
+from confserv.service.reachability import RETRY_S, Reachability
 from confserv.service.store_threads import StoreThreads
 from confserv.service.watchers import WatchHub
 
 POLL_S = 0.075
 """A backup looks for new log entries so often, in seconds."""
 
-_RETRY_S = 0.1
 _GIVE_UP_S = 1.0
 _LOOK_AGAIN_S = 0.02
 _LOOK_UP_TRIES = 5
@@ -125,11 +124,6 @@ class ConfigurationEngine:
     def history_id(self) -> str:
         """The history that memory is of, "" before the first promotion ever."""
         return self._pipeline.history_id
-
-    @property
-    def epoch(self) -> Epoch:
-        """The token of this tenure, or of the last one."""
-        return self._pipeline.epoch
 
     @property
     def database_reachable(self) -> bool:
@@ -329,7 +323,7 @@ class ConfigurationEngine:
                     self._background.start(self._look_up(effect))
                 case RetryLater():
                     self._database.silent(effect.detail)
-                    self._pump_later(_RETRY_S)
+                    self._pump_later(RETRY_S)
                 case StepDown():
                     self.went_back = effect.detail if effect.went_back else self.went_back
                     self._on_step_down(effect)
@@ -349,27 +343,16 @@ class ConfigurationEngine:
         self._perform(effects)
 
     async def _read_tail(self) -> None:
-        while True:
-            try:
-                tail = await self.read_log(after_revision=self.revision)
-                break
-            except StoreUnreachable as error:
-                self._database.silent(error)
-                await asyncio.sleep(_RETRY_S)
-        self._database.answered()
+        tail = await self._database.ask(lambda: self.read_log(after_revision=self.revision))
+        assert tail is not None, "asked until there is an answer"
         self._perform(self._pipeline.tail_read(tail, now_ms=self._clock.wall_ms(), may_act=self._may_act()))
 
     async def _look_up(self, effect: LookUp) -> None:
-        for _ in range(_LOOK_UP_TRIES):
-            try:
-                found = await self._store.find(effect.requests)
-            except StoreUnreachable as error:
-                self._database.silent(error)
-                await asyncio.sleep(_RETRY_S)
-                continue
+        found = await self._database.ask(lambda: self._store.find(effect.requests), tries=_LOOK_UP_TRIES)
+        if found is None:
+            self._perform(self._pipeline.look_up_failed(effect.requests))
+        else:
             self._perform(self._pipeline.looked_up(found, effect.requests))
-            return
-        self._perform(self._pipeline.look_up_failed(effect.requests))
 
     @property
     def _may_follow(self) -> bool:

@@ -6,9 +6,19 @@ that other members know; a database that stays away fills no disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
+
+from confkit.election.ports import StoreUnreachable
+
+T = TypeVar("T")
+
+RETRY_S = 0.1
+"""A database that does not answer is asked again so often, in seconds."""
 
 _log = structlog.get_logger()
 
@@ -35,3 +45,16 @@ class Reachability:
             self.reachable = False
             _log.warning("database does not answer", what=self._what, detail=" ".join(str(detail).split()))
             self._on_change()
+
+    async def ask(self, read: Callable[[], Awaitable[T]], *, tries: int | None = None) -> T | None:
+        """Give what the database answers, None when it does not at any of `tries`; without them ask for ever."""
+        for _ in itertools.count() if tries is None else range(tries):
+            try:
+                found = await read()
+            except StoreUnreachable as error:
+                self.silent(error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            self.answered()
+            return found
+        return None
