@@ -145,6 +145,22 @@ async def test_use_reported_by_an_application_survives_kill_9_of_the_primary_lrm
     cluster.start(former)
 
 
+async def test_a_paused_lrm_that_keeps_the_store_is_ended_by_the_agent_of_the_host(
+    cluster: Cluster, server: ServiceChannel, lrm: ServiceChannel
+) -> None:
+    # B-50
+    await eventually(lambda: _both(server))
+    former = await until_async(lambda: primary(cluster, "lrm"), within_s=10)
+    successor = "lrm-2" if former == "lrm-1" else "lrm-1"
+    cluster.handles[former].pause()
+    await until_async(lambda: not cluster.handles[former].is_running(), within_s=20)
+    await eventually(lambda: entitled(lrm))
+    assert successor == await until_async(lambda: primary(cluster, "lrm"), within_s=10)
+    assert "66-25210" in events(cluster, successor)
+    assert "68-25013" in events(cluster, "lca")
+    await asyncio.to_thread(cluster.start, former)
+
+
 async def test_lrm_follows_the_role_of_the_configuration_server(
     cluster: Cluster, server: ServiceChannel
 ) -> None:
