@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 import os
 import signal
@@ -22,17 +21,8 @@ import uvloop
 from confclient.processes import process_identity as process_identity
 from confclient.processes import start_time_ticks as start_time_ticks
 
+from confkit.exit_status import ExitStatus as ExitStatus
 from confkit.settings import LogSettings
-
-
-class ExitStatus(enum.IntEnum):
-    """Exit statuses everywhere."""
-
-    DONE = 0
-    FAILED = 1
-    REFUSED = 2
-    NOT_LICENSED = 3
-    NO_PRIMARY = 4
 
 
 class Shutdown:

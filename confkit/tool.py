@@ -11,9 +11,8 @@ from confclient.credentials import CredentialsError
 from confclient.documents import DocumentError
 from confclient.errors import ConfservError, InvalidError, LicenseRequiredError, NoPrimaryError
 
+from confkit.exit_status import ExitStatus
 from confkit.license.findings import LicenseError
-from confkit.process import ExitStatus
-from confkit.settings import SettingsError
 from confkit.tool_targets import TargetError
 
 
@@ -26,11 +25,10 @@ REFUSALS = (
     CredentialsError,
     DocumentError,
     LicenseError,
-    SettingsError,
     TargetError,
     UsageError,
 )
-"""What a command line client explains instead of showing a trace."""
+"""What a command line client explains instead of showing a trace; settings, where it has some, beside them."""
 
 
 def told(program: str, error: Exception) -> ExitStatus:

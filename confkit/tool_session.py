@@ -17,8 +17,8 @@ import typer
 from confapi.config.v1 import objects_pb2
 from confclient.client import Client, connect
 
-from confkit.process import ExitStatus
-from confkit.settings import ProcessSettings, dump_settings, load_settings
+from confkit.exit_status import ExitStatus
+from confkit.settings import ProcessSettings, SettingsError, dump_settings, load_settings
 from confkit.tool import REFUSALS, UsageError, told
 from confkit.tool_targets import Target, target_of
 
@@ -58,14 +58,14 @@ class Tool:
         """Do something that needs no server; refusals end the process with their exit status."""
         try:
             return work()
-        except REFUSALS as error:
+        except (*REFUSALS, SettingsError) as error:
             raise typer.Exit(told(self._program, error)) from None
 
     def run(self, work: Callable[[Client], Awaitable[ExitStatus]]) -> None:
         """Connect, open a session, work, and end the process with the exit status."""
         try:
             status = asyncio.run(self._run(work))
-        except REFUSALS as error:
+        except (*REFUSALS, SettingsError) as error:
             status = told(self._program, error)
         raise typer.Exit(status)
 

@@ -17,7 +17,7 @@ from confclient.client import Client
 from confclient.documents import enum_name
 from confclient.rpcs import GET_COMPLIANCE, GET_STATUS, LIST_SESSIONS
 
-from confkit.process import ExitStatus
+from confkit.exit_status import ExitStatus
 from confkit.tool_session import tool_with_session
 
 app, _tool = tool_with_session(

@@ -16,7 +16,7 @@ from confclient.objects import Objects
 from confclient.services import ServiceDirectory
 
 from confctl.output import Format, Printer
-from confkit.process import ExitStatus
+from confkit.exit_status import ExitStatus
 from confkit.tool import REFUSALS, UsageError, told
 from confkit.tool_targets import Target, target_of
 

@@ -10,7 +10,7 @@ import typer
 from confapi.config.v1 import objects_pb2
 from confclient.client import Client
 
-from confkit.process import ExitStatus
+from confkit.exit_status import ExitStatus
 from confkit.tool_session import tool_with_session
 from itc.install import Installed, install
 from itc.package import read_package

@@ -13,7 +13,7 @@ import uvloop
 from confapi.config.v1 import objects_pb2
 from confclient.documents import enum_number
 
-from confkit.process import ExitStatus
+from confkit.exit_status import ExitStatus
 from confkit.tool import REFUSALS, UsageError, told
 from confkit.tool_targets import target_of
 from sample_application.application import run

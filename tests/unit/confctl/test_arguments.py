@@ -21,7 +21,7 @@ from confctl.commands.logs import instant_ms
 from confctl.commands.objects import read_documents
 from confctl.commands.usage import day_of, report_row
 
-from confkit.process import ExitStatus
+from confkit.exit_status import ExitStatus
 from confkit.tool import UsageError, exit_status, sentence
 from confkit.tool_targets import TargetError, target_of
 
