@@ -232,7 +232,9 @@ class Desk:
             await self._pause(_PROOF_RETRY_S)
 
     async def _durable(self, records: Sequence[Record], epoch: Epoch) -> Epoch:
-        """Wait until these records, and all before them, are durable; gives the token under which they are."""
+        """Wait until these records, and all before them, are durable; gives the token under which they
+        are.
+        """
         if not records and not self._waiting and self._idle.is_set():
             return epoch
         entry = _Entry(records)

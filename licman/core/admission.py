@@ -33,10 +33,10 @@ _NEAREST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What is held of a feature: of each pool, and of all counted pools together, vanished ones included."""
+    """What is held of a feature: of each pool, and of all together, pools that vanished included."""
 
     by_pool: Mapping[PoolId, int]
-    counted: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,15 @@ class _Room:
 
 def _room(pools: Sequence[Pool], pool: Pool, *, day: date, use: Use) -> _Room:
     counted = [one for one in pools if not (one.is_uncounted or one.is_item)]
+    without_limit = sum(use.by_pool.get(one.pool_id, 0) for one in pools if one.is_uncounted)
+    all_held = use.total - without_limit
     held = use.by_pool.get(pool.pool_id, 0)
     count, overdraft = pool.count_on(day), pool.overdraft_on(day)
     all_count = sum(one.count_on(day) for one in counted)
     all_overdraft = sum(one.overdraft_on(day) for one in counted)
     return _Room(
-        min(count - held, all_count - use.counted),
-        min(count + overdraft - held, all_count + all_overdraft - use.counted),
+        min(count - held, all_count - all_held),
+        min(count + overdraft - held, all_count + all_overdraft - all_held),
     )
 
 

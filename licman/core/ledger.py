@@ -56,7 +56,7 @@ class Ledger:
         self._holdings: dict[HoldingKey, Holding] = {}
         self._deadlines_s: dict[HoldingKey, float] = {}
         self._by_pool: Counter[PoolId] = Counter()
-        self._counted: Counter[str] = Counter()
+        self._by_feature: Counter[str] = Counter()
         self._handles: Counter[Owner] = Counter()
         for holding in holdings:
             self._add(holding, now)
@@ -68,7 +68,7 @@ class Ledger:
 
     def held_of(self, feature: str) -> int:
         """Give how many of a feature are held."""
-        return sum(one.wanted.count for one in self._holdings.values() if one.wanted.feature == feature)
+        return self._by_feature[feature]
 
     def follow(self, pools: Pools) -> None:
         """Count against a new license from here on; what is held stays held."""
@@ -90,7 +90,7 @@ class Ledger:
             return Denied(wanted, DenialReason.TOO_MANY_HANDLES)
         if self._pools is None:
             return Denied(wanted, DenialReason.NO_LICENSE)
-        use = Use(self._by_pool, self._counted[wanted.feature])
+        use = Use(self._by_pool, self._by_feature[wanted.feature])
         seat = choose_pool(self._pools.of(wanted.feature), wanted, day=now.day, use=use)
         if not isinstance(seat, Seat):
             return Denied(wanted, seat)
@@ -131,8 +131,7 @@ class Ledger:
         self._deadlines_s[holding.key] = now.boottime_s + self._timeout_s
         self._handles[holding.wanted.owner] += 1
         self._by_pool[holding.pool_id] += holding.wanted.count
-        if holding.is_counted:
-            self._counted[holding.wanted.feature] += holding.wanted.count
+        self._by_feature[holding.wanted.feature] += holding.wanted.count
 
     def _release(self, holdings: list[Holding], reason: ReleaseReason, now: Moment) -> tuple[Release, ...]:
         for holding in holdings:
@@ -140,8 +139,7 @@ class Ledger:
             del self._deadlines_s[holding.key]
             self._handles[holding.wanted.owner] -= 1
             self._by_pool[holding.pool_id] -= holding.wanted.count
-            if holding.is_counted:
-                self._counted[holding.wanted.feature] -= holding.wanted.count
+            self._by_feature[holding.wanted.feature] -= holding.wanted.count
         return tuple(Release(holding, reason, now.wall_ms) for holding in holdings)
 
 

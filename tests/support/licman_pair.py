@@ -76,7 +76,7 @@ class LicmanPair:
     async def stop(self, name: str) -> int:
         """End a process in order, and give its exit status."""
         self.kill(name, signal.SIGTERM)
-        return await asyncio.to_thread(self.processes[name].wait, 20)
+        return await asyncio.to_thread(self.processes[name].wait, 60)
 
     def tls(self, role: str, name: str) -> TlsFiles:
         """A certificate of the pair's cluster."""
@@ -85,7 +85,7 @@ class LicmanPair:
     def channel(self, role: str = "application", name: str = "ann") -> ServiceChannel:
         """A client of the pair."""
         channel = ServiceChannel(
-            self.endpoints, self.tls(role, name), component="License Manager", timeout_s=20
+            self.endpoints, self.tls(role, name), component="License Manager", timeout_s=60
         )
         self.stack.push_async_callback(channel.close)
         return channel
