@@ -228,6 +228,8 @@ class _Transaction:
 
     def _resolved(self, spec: TypeSpec, given: ConfigObject) -> ConfigObject:
         """Give the object with every negative reference replaced by the number that an earlier operation made."""
+        if not _has_negative(given):
+            return given
         body = dict(given.body)
         for field in spec.fields.values():
             value = body.get(field.name)
@@ -268,6 +270,13 @@ def find(view: View, rules: Rules, target: Target) -> Record:
     if record is None:
         raise Refused(Reason.NOT_FOUND, f"there is no {target}", type=target.type)
     return record
+
+
+def _has_negative(given: ConfigObject) -> bool:
+    """Whether anything may refer to an earlier operation of the transaction."""
+    values = (given.tenant, given.folder, *given.body.values())
+    items = (item for value in values for item in (value if isinstance(value, tuple) else (value,)))
+    return any(isinstance(item, int) and item < 0 for item in items)
 
 
 def _check_same(current: ConfigObject, given: ConfigObject) -> None:

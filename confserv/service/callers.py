@@ -7,7 +7,6 @@ import itertools
 
 from confserv.core.effects import Ticket
 from confserv.core.log import LogEntry
-from confserv.core.refusals import Refused
 
 
 class Callers:
@@ -29,12 +28,12 @@ class Callers:
         """Forget a ticket."""
         self._answers.pop(ticket, None)
 
-    def settle(self, ticket: Ticket, outcome: LogEntry | Refused) -> None:
-        """Tell a caller the outcome."""
+    def settle(self, ticket: Ticket, outcome: LogEntry | Exception) -> None:
+        """Tell a caller the outcome, or the refusal."""
         answer = self._answers.get(ticket)
         if answer is None or answer.done():
             return
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, Exception):
             answer.set_exception(outcome)
         else:
             answer.set_result(outcome)

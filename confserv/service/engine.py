@@ -32,6 +32,7 @@ from confserv.core.effects import (
     Refuse,
     RetryLater,
     StepDown,
+    Ticket,
 )
 from confserv.core.history import Seen, gone_back
 from confserv.core.log import HistoryPage, LogEntry, Tail
@@ -287,6 +288,7 @@ class ConfigurationEngine:
 
     async def _submit(self, request: WriteRequest) -> LogEntry:
         ticket, answer = self._callers.enter()
+        expiry = asyncio.get_running_loop().call_later(self._patience_s, self._expire, ticket)
         try:
             self._perform(
                 self._pipeline.submit(
@@ -297,13 +299,15 @@ class ConfigurationEngine:
                     reserved_value=self._reserved_value(),
                 )
             )
-            await asyncio.wait([answer], timeout=self._patience_s)
-            if not answer.done() and self._pipeline.withdraw(ticket):
-                raise _cannot_prove()
             return await answer
         finally:
+            expiry.cancel()
             self._callers.leave(ticket)
             self._pipeline.withdraw(ticket)
+
+    def _expire(self, ticket: Ticket) -> None:
+        if self._pipeline.withdraw(ticket):
+            self._callers.settle(ticket, _cannot_prove())
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
