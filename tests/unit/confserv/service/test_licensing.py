@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from confkit.license.trust import TrustSet
 from confserv.adapters.memory_state import MemoryState
 from confserv.core.compliance import Compliance, ComplianceRules
 from confserv.service.licensing import Licensing, Surroundings
@@ -206,3 +207,17 @@ async def test_a_database_that_does_not_answer_is_noticed(store: MemoryState, li
 
     store.latest_license = unreachable  # type: ignore[method-assign]
     await until(lambda: not licensing.reachable)
+
+
+async def test_new_settings_count_without_a_restart(
+    server: Stage, store: MemoryState, licensing: Licensing
+) -> None:
+    # B-32
+    await upload(store, VALID)
+    await promote(server, store, licensing)
+    await until(lambda: server.numbers == ["21-25110"])
+    licensing.configure(rules=ComplianceRules(), trust=TrustSet.of([]))
+    await until(lambda: server.numbers[1:] == ["21-25114"])
+    assert not licensing.has_ha()
+    licensing.configure(rules=ComplianceRules(), trust=TRUST)
+    await until(licensing.has_ha)
