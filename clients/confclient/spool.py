@@ -175,9 +175,13 @@ class FileSpool:
             segment = self._writable()
             file = self._files[segment]
             offset = os.lseek(file, 0, os.SEEK_END)
-            _write_all(file, b"".join(_framed(payload) for payload in payloads[:taken]))
-            if self._sync:
-                os.fdatasync(file)
+            try:
+                _write_all(file, b"".join(_framed(payload) for payload in payloads[:taken]))
+                if self._sync:
+                    os.fdatasync(file)
+            except OSError:  # a full disk is a full spool; half a record must not stand before whole ones
+                os.ftruncate(file, offset)
+                return 0
             for payload in payloads[:taken]:
                 self._places.append(_Place(self._next, segment, offset + _HEADER.size, len(payload)))
                 offset += _HEADER.size + len(payload)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import confclient.spool
 import pytest
 from confclient.spool import FileSpool, MemorySpool, Record, Spool, SpoolError, open_spool
 from hypothesis import settings
@@ -102,6 +105,27 @@ def test_removes_segments_that_were_delivered(tmp_path: Path) -> None:
     spool.append([b"y"])
     assert [Record(13, b"y")] == spool.peek(**ALL)
     spool.close()
+
+
+def test_a_full_disk_is_a_full_spool_and_leaves_nothing_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ha.md, Faults: full disk
+    spool = FileSpool(tmp_path)
+    spool.append([b"before"])
+
+    def half(file: int, data: bytes) -> None:
+        os.write(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(confclient.spool, "_write_all", half)
+        assert 0 == spool.append([b"lost"])
+    spool.append([b"after"])
+    spool.close()
+    again = FileSpool(tmp_path)
+    assert [Record(1, b"before"), Record(2, b"after")] == again.peek(**ALL)
+    again.close()
 
 
 def test_two_processes_cannot_share_a_directory(tmp_path: Path) -> None:
