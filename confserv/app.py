@@ -108,17 +108,17 @@ async def serve(
         try:
             await asyncio.to_thread(prepare_schema, database, now_ms=wall_ms())
             decision = await _may_start(state, trust)
+            if not decision.may_start:
+                return _fail(decision.message, ExitStatus.NOT_LICENSED)
+            running = _Running(settings, shutdown, events, trust, database, state, take_over=take_over)
+            if read_again is not None:
+                shutdown.on_reload(lambda: running.reload(read_again))
+            return await running.run(stack)
         except StoreUnreachable as error:
             why = " ".join(str(error).split())
             return _fail(
                 f"cannot reach the database: {why}; check `database` and that it runs", ExitStatus.FAILED
             )
-        if not decision.may_start:
-            return _fail(decision.message, ExitStatus.NOT_LICENSED)
-        running = _Running(settings, shutdown, events, trust, database, state, take_over=take_over)
-        if read_again is not None:
-            shutdown.on_reload(lambda: running.reload(read_again))
-        return await running.run(stack)
 
 
 def _read_trust(settings: ConfservSettings) -> TrustSet:
