@@ -18,7 +18,7 @@ from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError, InvalidError, NoPrimaryError, SequenceGapError
 from confclient.following import pause_s
 from confclient.links import Stream
-from confclient.outcomes import trouble_of
+from confclient.outcomes import ConnectionBrokenError, trouble_of
 from confclient.rpcs import RequestT, ResponseT, Rpc
 from confclient.spool import Record, Spool
 
@@ -26,6 +26,10 @@ _WINDOW = 8
 _BATCH_BYTES = 1024 * 1024
 _LONGEST_REFUSAL_S = 5.0
 _TRIES_OF_A_RECORD = 3
+
+PATIENCE_S = 3.0
+"""How long a batch may be out without an answer, in seconds, before everybody is asked who is primary: a primary that was
+stopped keeps its connections, and says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,15 @@ class Shipper(Generic[RequestT, ResponseT]):
     """Empties a spool for as long as `run` runs."""
 
     def __init__(
-        self, channel: ServiceChannel, spool: Spool, manifest: Manifest[RequestT, ResponseT]
+        self,
+        channel: ServiceChannel,
+        spool: Spool,
+        manifest: Manifest[RequestT, ResponseT],
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Prepare; nothing is connected before there is something to deliver."""
+        self._patience_s = patience_s
         self.last_failure = ""
         self._channel = channel
         self._spool = spool
@@ -93,7 +103,13 @@ class Shipper(Generic[RequestT, ResponseT]):
             before = self._spool.first
             try:
                 async with await self._channel.bidi_stream(self._manifest.rpc) as stream:
-                    await self._deliver(stream)
+                    try:
+                        await self._deliver(stream)
+                    except TimeoutError:
+                        self._channel.suspect(stream.endpoint)
+                        raise ConnectionBrokenError(
+                            f"{stream.endpoint} did not answer within {self._patience_s:g} s"
+                        ) from None
             except ConfservError as error:
                 self.last_failure = error.message
                 tries = 0 if self._spool.first > before else tries + 1
@@ -105,7 +121,7 @@ class Shipper(Generic[RequestT, ResponseT]):
             await self._fresh.wait()
 
     async def _deliver(self, stream: Stream[RequestT, ResponseT]) -> None:
-        """Send and take answers until the stream ends."""
+        """Send and take answers until the stream ends. Raises TimeoutError when the server keeps silent."""
         out = _Out(sent=self._spool.first - 1)
         reading = asyncio.create_task(stream.read())
         waking = asyncio.create_task(self._fresh.wait())
@@ -115,7 +131,12 @@ class Shipper(Generic[RequestT, ResponseT]):
                 self._fresh.clear()
                 if waking.done():
                     waking = asyncio.create_task(self._fresh.wait())
-                await asyncio.wait({reading, waking}, return_when=asyncio.FIRST_COMPLETED)
+                patience_s = self._patience_s if out.batches else None
+                done, _ = await asyncio.wait(
+                    {reading, waking}, return_when=asyncio.FIRST_COMPLETED, timeout=patience_s
+                )
+                if not done:
+                    raise TimeoutError
                 if reading.done():
                     answer = reading.result()
                     if answer is None:
@@ -137,7 +158,8 @@ class Shipper(Generic[RequestT, ResponseT]):
             out.sent = records[-1].number
             request = self._manifest.pack(out.number, records)
             out.batches.append((request.sequence, out.sent))  # type: ignore[attr-defined]
-            await stream.write(request)
+            async with asyncio.timeout(self._patience_s):
+                await stream.write(request)
 
     def _answered(self, answer: ResponseT, out: _Out) -> None:
         durable = self._manifest.answered(answer)
@@ -152,8 +174,9 @@ class Shipper(Generic[RequestT, ResponseT]):
 
     async def _after(self, error: ConfservError, *, tries: int) -> None:
         """Wait as long as the failure asks for; a record that is refused again and again is given up."""
-        if isinstance(error, SequenceGapError) and self._manifest.on_gap is not None:
-            self._manifest.on_gap(int(error.metadata.get("expected", "0")))
+        expected = error.metadata.get("expected", "")
+        if isinstance(error, SequenceGapError) and expected.isdigit() and self._manifest.on_gap is not None:
+            self._manifest.on_gap(int(expected))
         elif isinstance(error, InvalidError):
             self._give_up_in_the_end(error)
         elif trouble_of(error) is None or isinstance(error, NoPrimaryError):

@@ -9,6 +9,7 @@ promised for statements that a spool has refused because it is full: `refused` c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -219,7 +220,8 @@ class UsageReporter:
         shift = expected - self._spool.first
         self._shift = shift
         if self._spool_dir is not None:
-            (self._spool_dir / "shift").write_text(str(shift))
+            with contextlib.suppress(OSError):  # not remembered: it is asked for again after a restart
+                (self._spool_dir / "shift").write_text(str(shift))
 
     def _read_shift(self) -> int | None:
         try:
