@@ -102,7 +102,7 @@ FOLLOWS: dict[Phase, frozenset[Phase]] = {
         _P.TRANSFERRING: {_P.SUSPENDED, _P.REWRITING},
         _P.SUSPENDED: {_P.CONFIRMING, _P.GIVING_UP},
         _P.CONFIRMING: {_P.OPEN, _P.SUSPENDED, _P.GIVING_UP},
-        _P.REWRITING: {_P.WAITING},
+        _P.REWRITING: {_P.WAITING, _P.GIVING_UP},
         _P.GIVING_UP: set[Phase](),
         _P.LEAVING: {_P.LEFT},
     }.items()
@@ -203,6 +203,7 @@ class Machine:
         # switching over
         self.pending: PendingHandOver | None = None
         self.writing: LeaderRecord | None = None
+        self.found: LeaderRecord | None = None  # our key as last read, to be rewritten
         self.write_pending = False
         self.stopping = False
         self.flapping_announced = False

@@ -140,6 +140,9 @@ def suspend(m: Machine, reason: str) -> None:
 
 def on_confirmed(m: Machine, event: Confirmed, now_s: float) -> None:
     """Resume when the row holds our token and the guard still runs; a refused token gives the key up."""
+    if event.call == m.call and m.phase is Phase.REWRITING and m.write_pending:
+        _on_confirmed_rewriting(m, event.confirmation, now_s)
+        return
     if event.call != m.call or m.phase not in (Phase.CONFIRMING, Phase.OPEN):
         return
     assert m.tenure is not None
@@ -204,11 +207,30 @@ def rewrite(m: Machine, found: LeaderRecord | None) -> None:
     if found is None or not m.is_own(found):
         lose(m, "the leader key was handed over", successor=found)
         return
-    m.given_up = max(m.given_up, found.epoch)
     m.move(Phase.REWRITING)
-    held = m.tenure.record
-    own = m.own_record(generation=held.generation, identity=held.identity, prior=found.mod_revision)
-    m.write_key(found, own)
+    m.found, m.write_pending = found, True
+    m.emit(Confirm(m.next_call(), m.tenure.epoch))
+
+
+def _on_confirmed_rewriting(m: Machine, confirmation: Confirmation, now_s: float) -> None:
+    """Rewrite only a tenure that the fence row confirms: in an etcd restored to before the hand-over our key
+    would else look like a successor's.
+    """
+    assert m.tenure is not None
+    assert m.found is not None
+    held, found = m.tenure.record, m.found
+    if confirmation is Confirmation.HOLDS:
+        m.given_up = max(m.given_up, found.epoch)
+        own = m.own_record(generation=held.generation, identity=held.identity, prior=found.mod_revision)
+        m.write_key(found, own)
+    elif confirmation is Confirmation.UNREACHABLE:
+        m.write_pending = False
+        m.next_view_s = now_s + m.timing.retry_s
+    else:
+        m.announce(
+            Notice.FENCED if confirmation is Confirmation.FENCED else Notice.WENT_BACK, epoch=held.epoch
+        )
+        give_up(m, "another server holds a higher token", now_s, found=found)
 
 
 def on_rewritten(m: Machine, event: KeyWritten, now_s: float) -> None:
@@ -231,10 +253,13 @@ def lose(m: Machine, reason: str, *, successor: LeaderRecord | None) -> None:
         m.read_view()
 
 
-def give_up(m: Machine, reason: str, now_s: float) -> None:
-    """End the tenure of our own accord, and delete the key, compared."""
+def give_up(m: Machine, reason: str, now_s: float, *, found: LeaderRecord | None = None) -> None:
+    """End the tenure of our own accord, and delete the key, compared; `found` is the key where it is not as
+    we won it.
+    """
     assert m.tenure is not None
-    held = m.tenure.record
+    held = found or m.tenure.record
+    m.given_up = max(m.given_up, held.epoch)
     m.end_handover(HandOverResult.REFUSED, reason)
     _end(m, reason, None)
     m.cool_down(now_s)

@@ -35,6 +35,7 @@ def test_no_drawn_execution_breaks_a_promise(first: int) -> None:
         pytest.param(69, id="identity gone between permission and campaign"),
         pytest.param(5437, id="restored etcd in which the row was read before its first raise"),
         pytest.param(9438, id="restored etcd whose revision has caught up"),
+        pytest.param(1177, id="key rewritten in an etcd restored to before an unknown hand-over"),
         pytest.param(11863, id="idle primary fenced after a restored etcd"),
     ],
 )

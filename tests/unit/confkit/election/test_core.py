@@ -470,7 +470,7 @@ def test_a_hand_over_puts_the_key_in_the_successors_name_on_its_lease() -> None:
             Written.UNKNOWN,
             HandOverResult.UNKNOWN,
             State.SUSPENDED,
-            {msg.Suspend, msg.WriteKey},
+            {msg.Suspend, msg.Confirm},
             id="unknown",
         ),
     ],
@@ -489,11 +489,33 @@ def test_after_an_unknown_hand_over_reading_the_key_is_not_enough() -> None:
     # ha.md, Switching over: until the primary has rewritten the key
     hand = Hand().transferring()
     hand.written(Written.UNKNOWN)
+    hand.confirmed(Confirmation.HOLDS)
     hand.written(Written.UNKNOWN)
     hand.sees(view(record()))
+    hand.confirmed(Confirmation.HOLDS)
     assert (record(), State.SUSPENDED) == (hand.one(msg.WriteKey).held, hand.core.state)
     hand.written(Written.APPLIED, 33)
     assert Epoch(1, 33) == hand.one(msg.Promote).epoch
+
+
+@pytest.mark.parametrize(
+    ("confirmation", "state", "leader_key"),
+    [
+        pytest.param(
+            Confirmation.FENCED, State.FOLLOWER, [None], id="the successor has raised its token: gives up"
+        ),
+        pytest.param(Confirmation.UNREACHABLE, State.SUSPENDED, [], id="the database is away: looks again"),
+    ],
+)
+def test_only_a_tenure_that_the_fence_row_confirms_is_rewritten(
+    confirmation: Confirmation, state: State, leader_key: list[None]
+) -> None:
+    # ha.md, What a model of this text has shown: etcd restored to before the hand-over
+    hand = Hand().transferring()
+    hand.written(Written.UNKNOWN)
+    hand.confirmed(confirmation)
+    written = [order.leader for order in hand.ordered if isinstance(order, msg.WriteKey)]
+    assert (state, leader_key) == (hand.core.state, written)
 
 
 @pytest.mark.parametrize(
