@@ -8,13 +8,19 @@ from itertools import islice
 from confserv.core.log import LogEntry, RequestKey
 
 CAPACITY = 10_000
+CAPACITY_BYTES = 67_108_864
+AT_START = 1_000
+"""So many entries are read when a server starts; older ones are looked up in the store when they are asked for."""
 
 
 class RecentLog:
-    """At most `capacity` entries, contiguous, the newest last."""
+    """At most `capacity` entries whose objects have `capacity_bytes` in all, contiguous, the newest last."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, *, capacity_bytes: int = CAPACITY_BYTES) -> None:
+        """Begin empty; the newest entry is kept, however large."""
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._bytes = 0
         self._entries: deque[LogEntry] = deque()
         self._by_request: dict[RequestKey, LogEntry] = {}
 
@@ -23,9 +29,13 @@ class RecentLog:
         assert not self._entries or entry.revision == self._entries[-1].revision + 1, "the log has no holes"
         self._entries.append(entry)
         self._by_request[entry.request] = entry
-        if len(self._entries) > self._capacity:
+        self._bytes += _size(entry)
+        while len(self._entries) > 1 and (
+            len(self._entries) > self._capacity or self._bytes > self._capacity_bytes
+        ):
             oldest = self._entries.popleft()
             self._by_request.pop(oldest.request, None)
+            self._bytes -= _size(oldest)
 
     def find(self, request: RequestKey) -> LogEntry | None:
         """Give the entry that a request made; None when it is not here, though the log may have it."""
@@ -39,3 +49,7 @@ class RecentLog:
         if revision < first - 1:
             return None
         return tuple(islice(self._entries, revision - first + 1, None))
+
+
+def _size(entry: LogEntry) -> int:
+    return sum(len(r.data) for change in entry.changes for r in (change.before, change.after) if r)

@@ -40,7 +40,7 @@ from confserv.core.objects import Key, Record, TypeName
 from confserv.core.operations import Operation, Target, WriteRequest
 from confserv.core.phases import Phase
 from confserv.core.pipeline import Pipeline
-from confserv.core.recent import CAPACITY, RecentLog
+from confserv.core.recent import AT_START, CAPACITY, RecentLog
 from confserv.core.refusals import not_primary
 from confserv.core.rules import Rules
 from confserv.core.writes import find
@@ -154,7 +154,7 @@ class ConfigurationEngine:
 
     async def load(self) -> None:
         """Fill memory with what the store holds. Raises StoreUnreachable."""
-        loaded = await self._store.load(recent=self._recent)
+        loaded = await self._store.load(recent=min(self._recent, AT_START))
         configuration = self._pipeline.configuration
         configuration.load(loaded.records, next_dbids=loaded.next_dbids, revision=loaded.revision)
         configuration.last = loaded.last
