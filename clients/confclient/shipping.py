@@ -28,8 +28,8 @@ _LONGEST_REFUSAL_S = 5.0
 _TRIES_OF_A_RECORD = 3
 
 PATIENCE_S = 3.0
-"""How long a batch may be out without an answer, in seconds, before everybody is asked who is primary: a primary that was
-stopped keeps its connections, and says nothing."""
+"""How long a batch may be out without an answer, in seconds, before everybody is asked who is primary: a primary that
+was stopped keeps its connections, and says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,13 @@ class Manifest(Generic[RequestT, ResponseT]):
 
 @dataclass(slots=True)
 class _Out:
-    """What has been sent on one stream: the last record and batch, and (sequence, last record) not yet answered."""
+    """What has been sent on one stream: the last record and batch, (sequence, last record) not yet answered, and until
+    when the server may keep silent about these, by the loop's clock.
+    """
 
     sent: int
     number: int = 0
+    quiet_until_s: float = 0.0
     batches: deque[tuple[int, int]] = field(default_factory=deque)
 
 
@@ -122,6 +125,7 @@ class Shipper(Generic[RequestT, ResponseT]):
 
     async def _deliver(self, stream: Stream[RequestT, ResponseT]) -> None:
         """Send and take answers until the stream ends. Raises TimeoutError when the server keeps silent."""
+        loop = asyncio.get_running_loop()
         out = _Out(sent=self._spool.first - 1)
         reading = asyncio.create_task(stream.read())
         waking = asyncio.create_task(self._fresh.wait())
@@ -131,17 +135,19 @@ class Shipper(Generic[RequestT, ResponseT]):
                 self._fresh.clear()
                 if waking.done():
                     waking = asyncio.create_task(self._fresh.wait())
-                patience_s = self._patience_s if out.batches else None
-                done, _ = await asyncio.wait(
-                    {reading, waking}, return_when=asyncio.FIRST_COMPLETED, timeout=patience_s
+                await asyncio.wait(
+                    {reading, waking},
+                    return_when=asyncio.FIRST_COMPLETED,
+                    timeout=out.quiet_until_s - loop.time() if out.batches else None,
                 )
-                if not done:
+                if not reading.done() and out.batches and loop.time() >= out.quiet_until_s:
                     raise TimeoutError
                 if reading.done():
                     answer = reading.result()
                     if answer is None:
                         return
                     self._answered(answer, out)
+                    out.quiet_until_s = loop.time() + self._patience_s
                     reading = asyncio.create_task(stream.read())
         finally:
             for task in (reading, waking):
@@ -157,6 +163,8 @@ class Shipper(Generic[RequestT, ResponseT]):
             out.number += 1
             out.sent = records[-1].number
             request = self._manifest.pack(out.number, records)
+            if not out.batches:
+                out.quiet_until_s = asyncio.get_running_loop().time() + self._patience_s
             out.batches.append((request.sequence, out.sent))  # type: ignore[attr-defined]
             async with asyncio.timeout(self._patience_s):
                 await stream.write(request)

@@ -5,7 +5,10 @@ Configuration Server that only has a license and takes every session.
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -182,22 +185,37 @@ class Surroundings:
 
     def run(self, model: Any, serve: Any, *, name: str, role: str, listen: str, **settings: Any) -> None:
         """Start a server: its settings' model, its `serve`, and what is special in its settings."""
-        tls = self.certificate(role, name)
-        made = model.model_validate(
-            {
-                "name": name,
-                "cluster": self.stub.cluster,
-                "listen": listen,
-                "data_dir": self.directory,
-                "tls": {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key},
-                "etcd": {"endpoints": [self.etcd], "lease_ttl_s": 2},
-                "config_servers": [self.stub.endpoint],
-                "message_servers": ["127.0.0.1:1"],
-                **settings,
-            }
-        )
+        made = model.model_validate(self.settings(name=name, role=role, listen=listen, **settings))
         shutdown = Shutdown()
         self.running[name] = (shutdown, asyncio.create_task(serve(made, shutdown)))
+
+    def settings(self, *, name: str, role: str, listen: str, **settings: Any) -> dict[str, Any]:
+        """The settings of a server of this cluster, with a certificate of its own."""
+        tls = self.certificate(role, name)
+        return {
+            "name": name,
+            "cluster": self.stub.cluster,
+            "listen": listen,
+            "data_dir": str(self.directory),
+            "tls": {"ca": str(tls.ca), "certificate": str(tls.certificate), "key": str(tls.key)},
+            "etcd": {"endpoints": [self.etcd], "lease_ttl_s": 2},
+            "config_servers": [self.stub.endpoint],
+            "message_servers": ["127.0.0.1:1"],
+            **settings,
+        }
+
+    def spawn(self, module: str, **settings: Any) -> subprocess.Popen[bytes]:
+        """Start a server as a process of its own, by its module; it is killed at the end of the test."""
+        environment = {
+            f"CONFSERV_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in self.settings(**settings).items()
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], env={**os.environ, **environment}, stderr=subprocess.DEVNULL
+        )
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
+        return process
 
     async def stop(self, name: str) -> int:
         """Stop a server in order; gives its exit status."""

@@ -5,6 +5,7 @@ They keep the rules of the protos that a client depends on: sequences per source
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from confapi.ha.v1 import ha_pb2
@@ -29,6 +30,7 @@ class Kept:
         self.issued = 1
         self.beats: list[list[str]] = []
         self.lose_answers = 0
+        self.silent = ""
         self.heartbeat_timeout_ms = 150
 
 
@@ -77,6 +79,8 @@ class Receiver(
 
     async def PublishEvents(self, requests: Any, context: Any) -> Any:
         async for request in requests:
+            if self.kept.silent == self.member.name:
+                await asyncio.Event().wait()
             self.member.check()
             if self.kept.poison & {event.event_uid for event in request.events}:
                 raise InvalidError("an event is poison")

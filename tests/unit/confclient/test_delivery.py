@@ -14,6 +14,7 @@ from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
 from confclient.licenses import CheckoutDeniedError, Held, Licenses
 from confclient.log import LogPublisher
+from confclient.shipping import Shipper
 from confclient.usage import UsageReporter
 
 from tests.support.members import Pair, until
@@ -175,6 +176,25 @@ async def test_log_events_wait_on_disk_while_the_message_server_is_away(
         again.put(event(2))
         assert await again.flush(timeout_s=5)
     assert ["uid-0", "uid-1", "uid-2"] == list(kept.events)
+
+
+async def test_log_events_go_to_the_successor_of_a_server_that_keeps_silent(
+    make_pair: MakePair, tls: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ha.md, Clients: a primary that was stopped keeps its connections
+    monkeypatch.setattr(Shipper.__init__, "__kwdefaults__", {"patience_s": 0.2})
+    pair, kept = await pair_of(make_pair)
+    async with LogPublisher(endpoints(pair), tls) as log:
+        log.put(event(0))
+        assert await log.flush(timeout_s=5)
+        kept.silent = "one"
+        log.put(event(1))
+        pair.promote("two")
+        for number in range(2, 12):  # a busy sender must notice it too
+            log.put(event(number))
+            await asyncio.sleep(0.05)
+        assert await log.flush(timeout_s=5)
+    assert [f"uid-{number}" for number in range(12)] == list(kept.events)
 
 
 async def test_log_events_can_be_put_from_any_thread(make_pair: MakePair, tls: TlsFiles) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import signal
 import uuid
+from typing import Any
 
 import pytest
 from confapi.ha.v1 import ha_pb2
@@ -15,8 +17,10 @@ from confclient.errors import (
     InvalidError,
     LicenseRequiredError,
     NoPrimaryError,
+    NotPrimaryError,
     PermissionDeniedError,
 )
+from confclient.outcomes import ConnectionBrokenError
 from confclient.rpcs import GET_STATUS, PUBLISH_EVENTS, QUERY_EVENTS, SUBSCRIBE_EVENTS, SWITCH_OVER
 from confcluster.ports import free_ports
 from message_server.app import serve
@@ -38,15 +42,17 @@ class Pair:
         self.endpoints = [f"127.0.0.1:{port}" for port in free_ports(2)]
 
     def start(self, number: int, *, take_over: bool = False) -> None:
-        self.around.run(
-            MessageServerSettings,
-            functools.partial(serve, take_over=take_over),
-            name=f"message-server-{number}",
-            role="message-server",
-            listen=self.endpoints[number - 1],
-            message_servers=self.endpoints,
-            database=f"sqlite:///{self.around.directory}/log.sqlite",
-        )
+        taking_over = functools.partial(serve, take_over=take_over)
+        self.around.run(MessageServerSettings, taking_over, **self.settings(number))
+
+    def settings(self, number: int) -> dict[str, Any]:
+        return {
+            "name": f"message-server-{number}",
+            "role": "message-server",
+            "listen": self.endpoints[number - 1],
+            "message_servers": self.endpoints,
+            "database": f"sqlite:///{self.around.directory}/log.sqlite",
+        }
 
     async def stop(self, name: str) -> int:
         return await self.around.stop(name)
@@ -62,10 +68,12 @@ class Pair:
             try:
                 async with await channel.bidi_stream(PUBLISH_EVENTS) as stream:
                     await stream.write(message_pb2.PublishEventsRequest(sequence=sequence, events=events))
-                    answer = await stream.read()
+                    answer = await asyncio.wait_for(stream.read(), 2)
                     assert answer is not None
                     assert sequence == answer.sequence
                     return
+            except TimeoutError:
+                channel.suspect(stream.endpoint)
             except ConfservError as error:
                 await channel.recover(error, tries=0)
 
@@ -145,6 +153,32 @@ async def test_the_backup_takes_over_when_the_primary_leaves_and_nothing_is_lost
     await pair.stop("message-server-1")
     await pair.publish(application, repeated, event("two"))
     assert ["one", "two"] == await pair.texts(people)
+
+
+async def test_a_primary_that_was_stopped_beyond_its_lease_stores_nothing_more(
+    pair: Pair,
+) -> None:  # B-50, B-51
+    first = pair.around.spawn("message_server", **pair.settings(1))
+    people, application = pair.channel(), pair.channel("application", "billing")
+    await pair.publish(application, event("one"))
+    pair.start(2)
+
+    async def warm() -> bool:
+        members = (await people.unary(GET_STATUS, ha_pb2.GetStatusRequest())).members
+        return {"message-server-1", "message-server-2"} == {member.instance for member in members}
+
+    await eventually(warm)
+    stopped = pair.around.channel([pair.endpoints[0]], role="application", name="late")
+    async with await stopped.bidi_stream(PUBLISH_EVENTS) as stream:
+        first.send_signal(signal.SIGSTOP)
+        late = event("too late", application="late")
+        await stream.write(message_pb2.PublishEventsRequest(sequence=1, events=[late]))
+        await pair.publish(application, event("two"), sequence=2)
+        assert "message-server-2" == await pair.primary(people)
+        first.send_signal(signal.SIGCONT)
+        with pytest.raises((NotPrimaryError, NoPrimaryError, ConnectionBrokenError)):
+            await asyncio.wait_for(stream.read(), 20)
+    assert (["one", "two"], []) == (await pair.texts(people), await pair.texts(people, "late"))
 
 
 async def test_without_the_feature_no_switchover_and_with_it_at_once(pair: Pair) -> None:  # B-40
