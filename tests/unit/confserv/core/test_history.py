@@ -10,7 +10,8 @@ from hypothesis import given
 
 from confkit.election.types import Epoch
 from confserv.core.history import Seen, gone_back
-from confserv.core.log import EntryIdentity, LogEntry, RequestKey, Tail
+from confserv.core.log import Change, EntryIdentity, LogEntry, RequestKey, Tail
+from confserv.core.objects import Dbid, Key, Record, TypeName
 from confserv.core.recent import RecentLog
 from confserv.core.requests import check_request_id, new_request_id, request_time_ms
 from tests.support.configurations import EPOCH, NOW_MS
@@ -93,6 +94,15 @@ def test_a_request_id_carries_the_time_it_was_made(now_ms: int, random: bytes) -
     made = new_request_id(now_ms=now_ms, random=random)
     check_request_id(made, now_ms=now_ms)
     assert (now_ms, 7) == (request_time_ms(uuid.UUID(made)), uuid.UUID(made).version)
+
+
+def test_the_recent_log_forgets_the_oldest_when_its_objects_are_too_large_and_keeps_the_newest() -> None:
+    recent = RecentLog(capacity=10, capacity_bytes=25)
+    for number, size, first in ((1, 10, 0), (2, 10, 0), (3, 10, 1), (4, 40, 3)):
+        record = Record(Key(TypeName("Host"), Dbid(number)), "h", Dbid(1), Dbid(0), number, b"x" * size)
+        recent.add(LogEntry(number, EPOCH, NOW_MS, "a", f"{number}", b"", "", (Change(None, record),)))
+        assert recent.after(first) is not None
+        assert first == 0 or recent.after(first - 1) is None
 
 
 @given(st.lists(st.integers(1, 5), max_size=12), st.integers(0, 20))
