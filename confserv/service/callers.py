@@ -17,6 +17,11 @@ class Callers:
         self._answers: dict[Ticket, asyncio.Future[LogEntry]] = {}
         self._numbers = itertools.count(1)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._answers)
+
     def enter(self) -> tuple[Ticket, asyncio.Future[LogEntry]]:
         """Give a ticket, and the future that will be settled for it."""
         ticket = Ticket(next(self._numbers))

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from confclient.errors import NoPrimaryError
+from confclient.errors import NoPrimaryError, UnavailableError
 
 from confkit.election.types import Epoch
 from confserv.adapters.memory import MemoryDatabase, MemoryStore
@@ -121,6 +121,24 @@ async def test_a_write_that_was_not_admitted_in_time_is_refused_for_good(databas
         server.engine.resume()
         await server.engine.submit(request(create("Host", "dione", address="a")))
         assert ["dione"] == [record.name for record in server.engine.configuration.objects("Host")]
+
+
+async def test_a_flood_of_writes_is_refused_beyond_a_bound(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # B-60
+    monkeypatch.setattr("confserv.service.engine.MAX_WAITING", 2)
+    async with a_primary(database) as server:
+        server.engine.suspend()
+        waiting = [
+            asyncio.create_task(server.engine.submit(request(create("Host", f"h{n}", address="a"))))
+            for n in range(2)
+        ]
+        await asyncio.wait(waiting, timeout=0.01)
+        with pytest.raises(UnavailableError, match="2 writes wait"):
+            await server.engine.submit(request(create("Host", "late", address="a")))
+        server.engine.resume()
+        assert [2, 3] == sorted(entry.revision for entry in await asyncio.gather(*waiting))
 
 
 async def test_past_the_lease_guard_a_write_waits_until_the_election_says_otherwise(
