@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from confclient.errors import UnavailableError
+
 from confserv.core.effects import Ticket
 from confserv.core.log import LogEntry
+
+MAX_WAITING = 20_000
+"""Most writes that may wait at once; the next ones are refused, so that a flood fills no memory."""
 
 
 class Callers:
@@ -17,13 +22,10 @@ class Callers:
         self._answers: dict[Ticket, asyncio.Future[LogEntry]] = {}
         self._numbers = itertools.count(1)
 
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._answers)
-
     def enter(self) -> tuple[Ticket, asyncio.Future[LogEntry]]:
-        """Give a ticket, and the future that will be settled for it."""
+        """Give a ticket, and the future that will be settled for it. Raises UnavailableError when too many wait."""
+        if len(self._answers) >= MAX_WAITING:
+            raise UnavailableError(f"{MAX_WAITING} writes wait already: try again later", limit=MAX_WAITING)
         ticket = Ticket(next(self._numbers))
         answer: asyncio.Future[LogEntry] = asyncio.get_running_loop().create_future()
         self._answers[ticket] = answer

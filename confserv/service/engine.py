@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Sequence
 
 import structlog
-from confclient.errors import NoPrimaryError, UnavailableError
+from confclient.errors import NoPrimaryError
 
 from confkit.clock import Clock
 from confkit.election.ports import StoreUnreachable
@@ -53,9 +53,6 @@ from confserv.service.watchers import WatchHub
 
 POLL_S = 0.075
 """A backup looks for new log entries so often, in seconds."""
-
-MAX_WAITING = 20_000
-"""Most writes that may wait at once; the next ones are refused, so that a flood fills no memory."""
 
 _GIVE_UP_S = 1.0
 _LOOK_AGAIN_S = 0.02
@@ -254,8 +251,6 @@ class ConfigurationEngine:
         Raises Refused, NoPrimaryError when it was not even admitted in `patience_s` seconds, and UnavailableError
         when too many wait.
         """
-        if self._callers.waiting >= MAX_WAITING:
-            raise UnavailableError(f"{MAX_WAITING} writes wait already: try again later", limit=MAX_WAITING)
         if self._promoting:
             await self.current()
         return await self._submit(request)

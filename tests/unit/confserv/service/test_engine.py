@@ -127,7 +127,7 @@ async def test_a_flood_of_writes_is_refused_beyond_a_bound(
     database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # B-60
-    monkeypatch.setattr("confserv.service.engine.MAX_WAITING", 2)
+    monkeypatch.setattr("confserv.service.callers.MAX_WAITING", 2)
     async with a_primary(database) as server:
         server.engine.suspend()
         waiting = [
