@@ -28,8 +28,8 @@ _LONGEST_REFUSAL_S = 5.0
 _TRIES_OF_A_RECORD = 3
 
 PATIENCE_S = 3.0
-"""How long a batch may be out without an answer, in seconds, before everybody is asked who is primary: a primary that
-was stopped keeps its connections, and says nothing."""
+"""How long a batch may be out without an answer, in seconds, before everybody is asked who is primary: a primary
+that was stopped keeps its connections, and says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
