@@ -117,6 +117,9 @@ class Shipper(Generic[RequestT, ResponseT]):
                 self.last_failure = error.message
                 tries = 0 if self._spool.first > before else tries + 1
                 await self._after(error, tries=tries)
+            else:  # the server has ended the stream in peace
+                tries = 0 if self._spool.first > before else tries + 1
+                await asyncio.sleep(pause_s(tries, draw=random.random()))  # noqa: S311  # spreads callers
 
     async def _wait_for_records(self) -> None:
         while self._spool.first == self._spool.next:
