@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -11,13 +12,15 @@ from pathlib import Path
 from rich.console import Console
 
 from confcluster.cluster import Cluster, ClusterError
+from confcluster.programs import installed
 from confcluster.report import ClaimBroken, Report
 from confcluster.stage import Stage
-from confcluster.story import Story, prepare_vendor
+from confcluster.story import LOG_INTERVAL_S, Story
 from confcluster.topology import Options
+from confcluster.vendor import KEY_ID, VENDOR_NAME
 
 DONE, FAILED = 0, 1
-_EXTRA = {"confserv": {"license_log_interval_s": 1.0}}
+_EXTRA = {"confserv": {"license_log_interval_s": LOG_INTERVAL_S}}
 
 
 def demo(*, directory: Path | None, database: str, keep: bool) -> int:
@@ -33,7 +36,7 @@ def demo(*, directory: Path | None, database: str, keep: bool) -> int:
     place = directory or Path(tempfile.mkdtemp(prefix="confserv-demo-"))
     if (place / "cluster.json").exists():
         raise ClusterError(f"{place} already holds a cluster; choose another directory, or remove it")
-    made = prepare_vendor(place / "vendor")
+    made = _prepare_vendor(place / "vendor")
     if made.returncode != 0:
         raise ClusterError(f"licgen keygen failed: {made.stderr.strip()}")
     options = Options(cluster="demo", database=database, extra=_EXTRA)
@@ -51,6 +54,15 @@ def demo(*, directory: Path | None, database: str, keep: bool) -> int:
     else:
         console.print(f"everything is kept in {place}", soft_wrap=True)
     return status
+
+
+def _prepare_vendor(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Make the vendor's key with `licgen keygen`, as a vendor would, before the cluster is planned."""
+    directory.mkdir(parents=True, mode=0o700)
+    key, trust = directory / "vendor.key", directory / "trust.toml"
+    arguments = ["--key-id", KEY_ID, "--vendor", VENDOR_NAME, "--trust", str(trust), "--no-passphrase"]
+    command = [installed("licgen"), "keygen", str(key), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 async def _play(cluster: Cluster, report: Report) -> int:

@@ -7,25 +7,21 @@ commands. It claims nothing; `story` does.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from confapi.config.v1 import objects_pb2
 from confapi.license.v1 import license_pb2
 from confapi.message.v1 import message_pb2
 from confclient.channel import ServiceChannel
-from confclient.client import Client, connect
-from confclient.errors import ConfservError
 from confclient.rpcs import GET_COMPLIANCE, QUERY_EVENTS, RequestT, ResponseT, Rpc
-from confclient.session_rules import SessionState
 
 from confcluster.cluster import Cluster
+from confcluster.programs import installed
 from confcluster.report import ClaimBroken
+from confcluster.shops import Shop
 from confcluster.status import ask
 
 _POLL_S = 0.02
@@ -38,44 +34,45 @@ class Stage:
     def __init__(self, cluster: Cluster) -> None:
         """`cluster` is planned; nothing of it has to run."""
         self.cluster = cluster
-        self.applications: dict[str, Client] = {}
-        self.told: dict[str, list[tuple[SessionState, str]]] = {}
+        self._shops: list[Shop] = []
         self._channels: dict[str, ServiceChannel] = {}
-        self._open = contextlib.AsyncExitStack()
-        self._connecting: dict[str, asyncio.Task[Client]] = {}
 
     async def close(self) -> None:
-        """Close every application and connection."""
-        for task in self._connecting.values():
-            task.cancel()
-        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
-        with contextlib.suppress(ConfservError):
-            await self._open.aclose()
+        """End every application and connection."""
+        for shop in self._shops:
+            await asyncio.to_thread(shop.handle.kill)
         for channel in self._channels.values():
             await channel.close()
 
-    # applications
+    # hands
 
-    def connect(self, name: str) -> asyncio.Task[Client]:
-        """Begin to connect the business application `name`; the task ends once its session is open."""
-        self.cluster.authority.issue("application", name, cluster=self.cluster.options.cluster)
-        self.told[name] = []
-        self._connecting[name] = asyncio.create_task(self._connect(name))
-        return self._connecting[name]
+    async def start(self, *names: str) -> float:
+        """Start processes and wait until they are ready; the seconds that it took."""
+        began_s = time.monotonic()
+        await asyncio.to_thread(self.cluster.start, *names)
+        return time.monotonic() - began_s
 
-    async def _connect(self, name: str) -> Client:
-        client = await self._open.enter_async_context(
-            connect(
-                endpoints=self.cluster.endpoints("confserv"),
-                tls=self.cluster.tls(name),
-                application=name,
-                application_type=objects_pb2.APPLICATION_TYPE_GENERIC_SERVER,
-                spool_dir=self.cluster.places.data(name),
-                on_session=lambda state, detail: self.told[name].append((state, detail)),
-            )
+    async def open_shop(self, name: str, *arguments: str, run: str = "") -> Shop:
+        """Start the business application `name`."""
+        shop = await asyncio.to_thread(Shop.start, self.cluster, name, *arguments, run=run)
+        self._shops.append(shop)
+        return shop
+
+    async def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run one of the programs that are installed, and give what it said and its exit status."""
+        command = [installed(program), *map(str, arguments)]
+        environment = {**os.environ, "COLUMNS": str(_COLUMNS)}
+        return await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=60, check=False, env=environment
         )
-        self.applications[name] = client
-        return client
+
+    async def tool(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run one of the tools of people on the cluster: confctl, administrator, itc."""
+        return await self.run(program, "--cluster", self.cluster.directory, *arguments)
+
+    async def upload(self, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `confserv -license FILE`."""
+        return await asyncio.to_thread(self.cluster.load_license, file, *options)
 
     # eyes
 
@@ -125,6 +122,16 @@ class Stage:
             await asyncio.sleep(_POLL_S)
         return time.monotonic() - began_s
 
+    async def until_shops(
+        self, shops: Sequence[Shop], condition: Callable[[Shop], object], *, within_s: float, what: str
+    ) -> float:
+        """Wait until `condition` holds for each of `shops`; the seconds that it took. Raises ClaimBroken."""
+
+        async def holds() -> bool:
+            return all(condition(shop) for shop in shops)
+
+        return await self.until(holds, within_s=within_s, what=what)
+
     async def until_pair(self) -> None:
         """Wait for one primary and one backup of the Configuration Server."""
 
@@ -133,35 +140,6 @@ class Stage:
 
         await self.until(stands, within_s=20, what="a primary and a warm backup")
 
-    # hands
-
-    async def start(self, *names: str) -> float:
-        """Start processes and wait until they are ready; the seconds that it took."""
-        began_s = time.monotonic()
-        await asyncio.to_thread(self.cluster.start, *names)
-        return time.monotonic() - began_s
-
-    async def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one of the programs that are installed, and give what it said and its exit status."""
-        command = [installed(program), *map(str, arguments)]
-        environment = {**os.environ, "COLUMNS": str(_COLUMNS)}
-        return await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=60, check=False, env=environment
-        )
-
-    async def confctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `confctl` on the cluster."""
-        return await self.run("confctl", "--cluster", self.cluster.directory, *arguments)
-
-    async def upload(self, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run `confserv -license FILE`."""
-        return await asyncio.to_thread(self.cluster.load_license, file, *options)
-
-
-def installed(program: str) -> str:
-    """Path of a program that is installed beside this one's interpreter."""
-    return str(Path(sys.executable).with_name(program))
-
 
 def last_line(lines: str) -> str:
     """The last line of what a command said."""
@@ -169,5 +147,6 @@ def last_line(lines: str) -> str:
 
 
 def numbers(events: Sequence[message_pb2.LogEvent]) -> list[str]:
-    """Numbers of events, in their order."""
-    return [event.event_id for event in events]
+    """Numbers of events, in their order, repetitions in a row left out."""
+    found = [event.event_id for event in events]
+    return [number for index, number in enumerate(found) if index == 0 or found[index - 1] != number]

@@ -13,24 +13,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from confapi.control.v1 import control_pb2
 from confapi.license.v1 import license_pb2
 from confapi.usage.v1 import usage_pb2
 from confclient.rpcs import GET_ENTITLEMENT, SWITCH_OVER_APPLICATION
-from confclient.session_rules import SessionState
 
-from confcluster.load import Judgement, Load
+from confcluster.load import Load
 from confcluster.registration import WantedApplication
 from confcluster.report import Report
-from confcluster.stage import Stage, installed, last_line, numbers
+from confcluster.shops import FOLLOWING, PACKAGE, SHOPS, USING, Shop, gaps
+from confcluster.stage import Stage, last_line, numbers
 from confcluster.vendor import KEY_ID, VENDOR_NAME, license_text
 
 CONNECTED, REFUSED, DISCONNECTED = "21-25100", "21-25101", "21-25102"
 EXPIRED, COMPLIANT = "21-25111", "21-25112"
-SHOPS = ("shop-1", "shop-2", "shop-3")
 SEATS = 6
+LOG_INTERVAL_S = 1.0
+_USE_S = 2.0
 _FLOW_WRITES = 60
 
 
@@ -41,6 +41,7 @@ class Story:
         """`stage` has a cluster that is planned, of which nothing runs."""
         self._stage = stage
         self._report = report
+        self._shops: list[Shop] = []
         self._license = stage.cluster.vendor.directory / "demo.lic"
 
     @property
@@ -131,36 +132,52 @@ class Story:
         await stage.until_pair()
         report.claim("a primary and a warm backup serve over one database", holds=True)
         await stage.cluster.register_beside()
-        shops = [WantedApplication(name, "GENERIC_SERVER") for name in SHOPS]
-        await stage.cluster.register_beside(shops)
+        await stage.cluster.register_beside([WantedApplication(name, "GENERIC_SERVER") for name in SHOPS[1:]])
         await stage.start("lca")
         await stage.start("message-server-1", "solution-control-1")
-        status = await stage.confctl("-o", "json", "status")
+        await self._infrastructure_first()
+        (shop,) = self._shops = [await stage.open_shop(SHOPS[0], *FOLLOWING)]
+        await stage.until(lambda: self._logged(REFUSED), within_s=30, what="21-25101 in the central log")
+        (refusal, *_) = await stage.events(REFUSED)
         report.claim(
-            "Administrator, Message Server and Solution Control are accepted in stage FIRST_STARTUP",
-            holds=status.returncode == 0 and (await stage.compliance()).stage == "FIRST_STARTUP",
-            detail=status.stderr,
+            f"the business application {SHOPS[0]} is refused: {REFUSED} {refusal.text}",
+            holds=shop.session() in {"", "waiting"} and not shop.has_ended(),
+            detail=shop.handle.log(lines=3),
         )
-        connecting = stage.connect("shop-1")
-        await stage.until(lambda: self._logged(REFUSED), within_s=15, what="21-25101 in the central log")
-        (refusal,) = (await stage.events(REFUSED))[:1]
-        report.claim(
-            f"the business application shop-1 is refused: {REFUSED} {refusal.text}",
-            holds=not connecting.done()
-            and SessionState.WAITING in {state for state, _ in stage.told["shop-1"]},
-            detail=str(stage.told["shop-1"]),
-        )
+        process = shop.handle.key
         await stage.start("lrm-1", "licman-1")
         await stage.until(lambda: self._logged(CONNECTED), within_s=15, what="21-25100 in the central log")
-        (connected,) = await stage.events(CONNECTED)
+        (connected, *_) = await stage.events(CONNECTED)
         report.claim(f"LRM starts: {CONNECTED} {connected.text}", holds=True)
-        await asyncio.wait_for(connecting, 15)
-        admitted_s = time.time() - connected.time_ms / 1000
+        await stage.until_shops([shop], Shop.is_in, within_s=15, what=f"{SHOPS[0]} has a session")
+        (opened, *_) = [line for line in shop.told("session") if line["state"] == "open"]
         report.claim(
-            "the same application is let in with no restart of anything; stage OPERATIONAL",
-            holds=(await stage.compliance()).stage == "OPERATIONAL",
+            "the same process is let in with no restart of anything; stage OPERATIONAL",
+            holds=(await stage.compliance()).stage == "OPERATIONAL" and shop.handle.key == process,
         )
-        report.figure("an application that waits is let in after LRM was seen, within", f"{admitted_s:.1f} s")
+        waited_s = (opened["time_ms"] - connected.time_ms) / 1000
+        report.figure("an application that waits is let in after LRM was seen, within", f"{waited_s:.1f} s")
+
+    async def _infrastructure_first(self) -> None:
+        stage, report = self._stage, self._report
+        status = await stage.tool("administrator", "status", "--json")
+        shown = json.loads(status.stdout) if status.returncode == 0 else {}
+        connected = {session["application"] for session in shown.get("sessions", ())}
+        report.claim(
+            "Administrator, Message Server and Solution Control have sessions in stage FIRST_STARTUP",
+            holds=shown.get("stage") == "first_startup"
+            and {"administrator", "message-server-1", "solution-control-1"} <= connected,
+            detail=status.stderr or status.stdout,
+        )
+        package = stage.cluster.directory / f"{SHOPS[0]}.toml"
+        package.write_text(PACKAGE)
+        done = await stage.tool("itc", "install", package)
+        report.claim(
+            f"ITC installs the package of {SHOPS[0]} in one transaction",
+            holds=done.returncode == 0,
+            detail=done.stderr,
+        )
+        report.say(last_line(done.stdout))
 
     async def _logged(self, number: str, *, times: int = 1) -> bool:
         return len(await self._stage.events(number)) >= times
@@ -169,15 +186,9 @@ class Story:
 
     async def _switchover(self) -> None:
         stage = self._stage
-        for name in SHOPS[1:]:
-            stage.connect(name)
-        await stage.until(self._all_shops_in, within_s=15, what="three applications with sessions")
-        load = Load(
-            stage.cluster.endpoints("confserv"),
-            stage.cluster.tls("administrator"),
-            followers=0,
-            applications=tuple(stage.applications.values()),
-        )
+        self._shops += [await stage.open_shop(name, *FOLLOWING) for name in SHOPS[1:]]
+        await stage.until_shops(self._shops, Shop.follows, within_s=30, what="three applications that follow")
+        load = Load(stage.cluster.endpoints("confserv"), stage.cluster.tls("administrator"), followers=0)
         async with load:
             await load.until_flowing(writes=_FLOW_WRITES)
             killed = await self._kill_primary(load)
@@ -186,10 +197,7 @@ class Story:
             await load.until_flowing(writes=_FLOW_WRITES)
             await self._hand_over(load)
             await load.until_flowing(writes=_FLOW_WRITES)
-        self._judge(await load.judge())
-
-    async def _all_shops_in(self) -> bool:
-        return len(self._stage.applications) == len(SHOPS)
+        await self._judge(load)
 
     async def _kill_primary(self, load: Load) -> str:
         stage, report = self._stage, self._report
@@ -226,39 +234,64 @@ class Story:
         )
         report.figure("planned switchover: longest gap between acknowledged writes", f"{gap_ms:.0f} ms")
 
-    def _judge(self, judged: Judgement) -> None:
-        report = self._report
+    async def _judge(self, load: Load) -> None:
+        stage, report = self._stage, self._report
+        judged = await load.judge()
+        written = {shop.handle.name: shop.told("written") for shop in self._shops}
+        revisions = [attempt.revision for attempt in load.attempts if attempt.revision]
+        revisions += [line["revision"] for lines in written.values() for line in lines]
+        last = max(revisions)
+        await stage.until_shops(
+            self._shops,
+            lambda shop: shop.told_up_to() >= last,
+            within_s=20,
+            what="applications have caught up",
+        )
+        failed = [line for shop in self._shops for line in shop.told("write_failed", "read_again")]
         report.claim(
-            f"{judged.acknowledged} acknowledged writes: each is in the change log exactly once, none failed",
-            holds=not judged.violations and judged.unknown == judged.refused == 0,
-            detail="; ".join(map(str, judged.violations[:3]))
-            or f"{judged.unknown} unknown, {judged.refused} refused",
+            f"{len(revisions)} acknowledged writes: each is in the change log exactly once, none failed",
+            holds=not judged.violations and judged.unknown == judged.refused == 0 and not failed,
+            detail="; ".join(map(str, [*judged.violations[:3], *failed[:3], *load.troubles[:3]])),
+        )
+        missed = [gap for shop in self._shops for gap in gaps(shop, revisions)]
+        told = sum(len(shop.told("change")) for shop in self._shops)
+        report.claim(
+            f"{told} notifications to {len(self._shops)} applications: each once, in order, without a gap",
+            holds=not missed,
+            detail="; ".join(missed[:3]),
         )
         report.claim(
-            f"{judged.notifications} notifications to {len(SHOPS)} applications: each once, in order, without a gap",
-            holds=judged.notifications >= judged.acknowledged * len(SHOPS),
-            detail="fewer than writes",
+            f"{judged.reads} reads: none was older than an acknowledged write", holds=judged.reads > 0
         )
-        report.claim(f"{judged.reads} reads: none was older than an acknowledged write", holds=True)
-        report.figure("writes acknowledged / lost / doubled", f"{judged.acknowledged} / 0 / 0")
-        report.figure("notifications delivered / missed", f"{judged.notifications} / 0")
+        report.figure("writes acknowledged / lost / doubled", f"{len(revisions)} / 0 / 0")
+        report.figure("notifications delivered / missed", f"{told} / 0")
+        for shop in self._shops:
+            await asyncio.to_thread(shop.handle.stop)
 
     # 5
 
     async def _over_use(self) -> None:
         stage, report = self._stage, self._report
-        shops = list(stage.applications.values())
-        seats = [
-            shops[number % len(shops)].usage.start(
-                tenant="Environment", item="voice_seat", place=f"desk-{number}"
-            )
-            for number in range(SEATS)
-        ]
-        held_s = await stage.until(self._seconds_passed(3), within_s=10, what="three seconds of use")
-        for seat in seats:
-            seat.end()
-        report.say(
-            f"{SEATS} seats of voice_seat in use for {held_s:.0f} s by three applications; 3 entitled, 1 burst"
+        shops = [await stage.open_shop(name, *USING, run="-use") for name in SHOPS]
+        await stage.until_shops(
+            shops,
+            lambda shop: shop.told("use_started"),
+            within_s=30,
+            what="three applications use voice_seat",
+        )
+        await asyncio.sleep(_USE_S)
+        await asyncio.gather(*(asyncio.to_thread(shop.handle.stop) for shop in shops))
+        flushed = [line["complete"] for shop in shops for line in shop.told("usage_flushed")]
+        report.claim(
+            f"{len(shops)} applications use {SEATS} seats of voice_seat at once, and report it",
+            holds=flushed == [True] * len(shops),
+            detail="; ".join(shop.handle.log(lines=2) for shop in shops),
+        )
+        outcomes = sorted(line["event"] for shop in shops for line in shop.told("checked_out", "denied"))
+        report.claim(
+            "of three that check report_designer out, of which there are 2, two hold it and one is denied",
+            holds=outcomes == ["checked_out", "checked_out", "denied"],
+            detail=str(outcomes),
         )
         await stage.until(self._over_use_reported, within_s=15, what=f"a report with a peak of {SEATS}")
         (row,) = [row for row in await self._report_rows() if row["tenant"]]
@@ -267,7 +300,7 @@ class Story:
             holds=(row["peak"], row["entitled"], row["over_use"]) == (SEATS, 3, SEATS - 3),
             detail=json.dumps(row),
         )
-        shown = await stage.confctl("usage", "report")
+        shown = await stage.tool("confctl", "usage", "report")
         for line in shown.stdout.strip().splitlines():
             report.say(line.rstrip())
         report.figure(
@@ -275,17 +308,8 @@ class Story:
             f"{row['peak']} / {row['entitled']} / {row['over_use']}",
         )
 
-    @staticmethod
-    def _seconds_passed(seconds: float) -> Callable[[], Awaitable[bool]]:
-        began_s = time.monotonic()
-
-        async def passed() -> bool:
-            return time.monotonic() - began_s >= seconds
-
-        return passed
-
     async def _report_rows(self) -> list[dict[str, object]]:
-        answer = await self._stage.confctl("-o", "json", "usage", "report", "--item", "voice_seat")
+        answer = await self._stage.tool("confctl", "-o", "json", "usage", "report", "--item", "voice_seat")
         rows: list[dict[str, object]] = json.loads(answer.stdout)["rows"] if answer.returncode == 0 else []
         return rows
 
@@ -319,7 +343,7 @@ class Story:
         had_s = time.monotonic() - began_s
         report.claim("LRM works from the new license", holds=True)
         repeated = len(await stage.events(EXPIRED))
-        await stage.until(self._seconds_passed(1.5), within_s=10, what="time for another message")
+        await asyncio.sleep(1.5 * LOG_INTERVAL_S)  # time in which another message would come
         report.claim(
             "the messages end, and the state is in compliance",
             holds=(await stage.compliance()).compliance == license_pb2.COMPLIANCE_OK
@@ -356,9 +380,13 @@ class Story:
         await stage.until(lambda: self._logged(DISCONNECTED), within_s=15, what="21-25102 in the central log")
         (gone, *_) = await stage.events(DISCONNECTED)
         report.claim(f"LRM is stopped: {DISCONNECTED} {gone.text}", holds=True)
-        await stage.cluster.register_beside([WantedApplication("shop-4", "GENERIC_SERVER")])
-        await asyncio.wait_for(stage.connect("shop-4"), 15)
-        report.claim("a new business application is let in all the same", holds=True)
+        shop = await stage.open_shop(SHOPS[1], "--run-for", "0.5", run="-again")
+        await stage.until_shops([shop], Shop.has_ended, within_s=30, what=f"{SHOPS[1]} has ended")
+        report.claim(
+            "a business application is let in all the same",
+            holds="open" in {line["state"] for line in shop.told("session")},
+            detail=shop.handle.log(lines=3),
+        )
         before = len(await stage.events(CONNECTED))
         await stage.start("lrm-1")
         await stage.until(
@@ -366,28 +394,7 @@ class Story:
         )
         order = numbers(await stage.events(CONNECTED, REFUSED, DISCONNECTED))
         report.claim(
-            f"LRM returns: {CONNECTED}; the central log has the events in this order: {_shown(order)}",
-            holds=_in_order(order, (REFUSED, CONNECTED, DISCONNECTED, CONNECTED)),
-            detail=_shown(order),
+            f"LRM returns: {CONNECTED}; the central log has the events in this order: {' → '.join(order)}",
+            holds=order == [REFUSED, CONNECTED, DISCONNECTED, CONNECTED],
+            detail=" → ".join(order),
         )
-
-
-def _in_order(found: list[str], expected: tuple[str, ...]) -> bool:
-    """Whether `expected` is what remains of `found` when repetitions are left out."""
-    rest = iter([number for index, number in enumerate(found) if index == 0 or found[index - 1] != number])
-    return tuple(rest) == expected
-
-
-def _shown(order: list[str]) -> str:
-    return " → ".join(
-        number for index, number in enumerate(order) if index == 0 or order[index - 1] != number
-    )
-
-
-def prepare_vendor(directory: Path) -> subprocess.CompletedProcess[str]:
-    """Make the vendor's key with `licgen keygen`, as a vendor would, before the cluster is planned."""
-    directory.mkdir(parents=True, mode=0o700)
-    key, trust = directory / "vendor.key", directory / "trust.toml"
-    arguments = ["--key-id", KEY_ID, "--vendor", VENDOR_NAME, "--trust", str(trust), "--no-passphrase"]
-    command = [installed("licgen"), "keygen", str(key), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
