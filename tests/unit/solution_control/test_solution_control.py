@@ -147,15 +147,15 @@ async def test_servers_that_registered_are_shown_with_state_session_and_role(sce
     scene.start_control()
     scene.start_agent()
     scene.start_log(1)
-    primary = await scene.until("message-server-1", agent_pb2.RUN_STATE_RUNNING, role="primary")
+    await scene.until("message-server-1", agent_pb2.RUN_STATE_RUNNING, role="primary")
     scene.start_log(2)
     await scene.until("message-server-2", agent_pb2.RUN_STATE_RUNNING, role="backup")
 
-    async def registered() -> bool:
-        return bool((await scene.status())["message-server-1"].process.lease_ids)
+    async def all_is_known() -> bool:
+        shown = (await scene.status())["message-server-1"]
+        return bool(shown.process.lease_ids) and (True, "") == (shown.connected, shown.detail)
 
-    await eventually(registered)
-    assert (True, "") == (primary.connected, primary.detail)
+    await eventually(all_is_known)
     own = (await scene.status())["solution-control-1"]
     assert "primary" == own.role
 
