@@ -140,10 +140,9 @@ class MemberService(ha_pb2_grpc.MemberServiceServicer):
         duration_ms = (time.monotonic() - started) * 1000
         if outcome.result is not HandOverResult.DONE:
             raise self._refusal(outcome)
-        leader = self._leadership.primary()
         return ha_pb2.SwitchOverResponse(
             primary=outcome.successor or "",
-            epoch=epoch_message(leader.epoch if leader else None),
+            epoch=epoch_message(outcome.epoch),
             duration_ms=duration_ms,
         )
 

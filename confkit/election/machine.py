@@ -319,16 +319,23 @@ class Machine:
         """Let the next attempt begin at once: what failed was another matter."""
         self.failures, self.not_before_s = 0, LONG_AGO
 
-    def answer(self, request: int | None, result: HandOverResult, detail: str = "") -> None:
+    def know_leader(self, leader: LeaderRecord) -> None:
+        """Take over what our own transaction made of the leader key, without waiting for the next read."""
+        if self.view is not None:
+            self.view = replace(self.view, leader=leader)
+
+    def answer(
+        self, request: int | None, result: HandOverResult, detail: str = "", epoch: Epoch | None = None
+    ) -> None:
         """Answer who asked for a switchover."""
         if request is not None:
             successor = self.pending.successor.instance if self.pending else None
-            self.emit(AnswerHandOver(request, HandOver(result, successor, detail)))
+            self.emit(AnswerHandOver(request, HandOver(result, successor, detail, epoch)))
 
-    def end_handover(self, result: HandOverResult, detail: str = "") -> None:
+    def end_handover(self, result: HandOverResult, detail: str = "", epoch: Epoch | None = None) -> None:
         """Answer and forget the hand-over in progress, if any."""
         if self.pending is not None:
-            self.answer(self.pending.request, result, detail)
+            self.answer(self.pending.request, result, detail, epoch)
             self.pending = None
 
     def saw_key(self, seen_s: float) -> None:

@@ -109,7 +109,8 @@ def on_transferred(m: Machine, event: KeyWritten, now_s: float) -> None:
     record = m.written(event.result)
     if record is not None:
         reason = f"handed over to {record.instance}" + (f": {m.pending.reason}" if m.pending else "")
-        m.end_handover(HandOverResult.DONE)
+        m.end_handover(HandOverResult.DONE, epoch=record.epoch)
+        m.know_leader(record)
         tenure.lose(m, reason, successor=record)
     elif event.result.written is Written.REFUSED:
         m.end_handover(HandOverResult.REFUSED, "etcd refused: the successor has left, or the token is gone")

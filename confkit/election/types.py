@@ -274,6 +274,8 @@ class HandOver:
     result: HandOverResult
     successor: InstanceName | None = None
     detail: str = ""
+    epoch: Epoch | None = None
+    """The successor's token, once the role is handed over."""
 
 
 class Written(Enum):
