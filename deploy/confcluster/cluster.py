@@ -209,9 +209,7 @@ class Cluster:
         """Bring everything up that does not run, in order."""
         began = time.monotonic()
         self.start_parts()
-        loaded = self.load_license(self.license_file())
-        if loaded.returncode != 0:
-            raise ClusterError(f"the license was refused:\n{loaded.stderr.strip() or loaded.stdout.strip()}")
+        self._license_once()
         self.start(*(process.name for process in self.topology.of("confserv")))
         self.register()
         self.start(*(process.name for process in self.topology.of("lca")))
@@ -223,6 +221,16 @@ class Cluster:
             )
         )
         self.say(f"the cluster is up after {time.monotonic() - began:.1f} s")
+
+    def _license_once(self) -> None:
+        """Load the license of a local cluster, unless it was; another one may have been loaded since."""
+        if (self.vendor.directory / LICENSE_FILE).exists():
+            return
+        file = self.license_file(name=f"{LICENSE_FILE}.new")
+        loaded = self.load_license(file)
+        if loaded.returncode != 0:
+            raise ClusterError(f"the license was refused:\n{loaded.stderr.strip() or loaded.stdout.strip()}")
+        file.rename(self.vendor.directory / LICENSE_FILE)
 
     def down(self) -> None:
         """Stop everything that runs, what others stand on last; kill what does not listen."""
