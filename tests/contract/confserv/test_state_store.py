@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from confkit.election.types import Epoch, EtcdIdentity, InstanceName, ProcessFacts
 from confkit.fence import FenceCheck
 from confkit.fence_sql import raise_fence
@@ -20,7 +21,6 @@ from confserv.core.license import StoredLicense
 from confserv.core.sessions import Holder, Session, SessionId
 from confserv.core.stage import Stage
 from confserv.state_ports import Deployment, DeploymentChange, Fenced, NewLicense, Tenure
-
 
 Store = MemoryState | SqlState
 EPOCH = Epoch(1, 5)
@@ -160,7 +160,10 @@ async def test_what_was_announced_and_the_absence_of_lrm_are_kept(store: Store, 
     found = await store.deployment()
     assert (announced, NOW_MS) == (found.announced, found.lrm_away_since_ms)
     await store.change_deployment(tenure, DeploymentChange(lrm_away_since_ms=0))
-    assert (announced, 0) == ((await store.deployment()).announced, (await store.deployment()).lrm_away_since_ms)
+    assert (announced, 0) == (
+        (await store.deployment()).announced,
+        (await store.deployment()).lrm_away_since_ms,
+    )
 
 
 async def test_sessions_are_kept_whole_and_replaced_in_one_step(store: Store, tenure: Tenure) -> None:
