@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,3 +125,26 @@ def test_in_the_foreground_it_stops_with_the_command(tmp_path: Path) -> None:
 
 def test_the_directory_is_private(directory: Path) -> None:
     assert 0 == os.stat(directory).st_mode & 0o077
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+
+
+def test_the_page_to_get_started_with_works_as_it_is_written(directory: Path, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "getting-started.md"
+    (package,) = _blocks(page, "toml")
+    issue, program = _blocks(page, "python")
+    (tmp_path / ".cluster").symlink_to(directory)
+    (tmp_path / "billing.toml").write_text(package)
+    itc = [sys.executable, "-m", "itc", "--cluster", ".cluster", "install", "billing.toml"]
+    for command in (itc, [sys.executable, "-c", issue], [sys.executable, "-c", program]):
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert 0 == ended.returncode, ended.stderr
+    assert "retries: 3\n" == ended.stdout
+    changed = _confctl(directory, "option", "set", "billing", "limits", "retries", "5")
+    assert 0 == changed.returncode, changed.stderr
+    report = json.loads(_confctl(directory, "-o", "json", "usage", "report").stdout)
+    assert {("Environment", "voice_seat", 1)} <= {
+        (row["tenant"], row["item"], row["peak"]) for row in report["rows"]
+    }
