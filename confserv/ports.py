@@ -8,7 +8,7 @@ knows of the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,9 @@ from confkit.election.types import Epoch
 from confserv.core.effects import Outcome
 from confserv.core.log import EntryIdentity, Found, HistoryPage, LogEntry, RequestKey, Tail
 from confserv.core.objects import Dbid, Key, Record, TypeName
+
+LATE = "the lease guard ran out before the commit"
+"""What a store says of a transaction that it took back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,19 @@ class ConfigurationStore(Protocol):
     def load(self, *, recent: int) -> Loaded:
         """Read everything, and the newest `recent` log entries."""
 
-    def commit(self, group: Sequence[LogEntry], *, epoch: Epoch, history_id: str) -> CommitResult:
+    def commit(
+        self,
+        group: Sequence[LogEntry],
+        *,
+        epoch: Epoch,
+        history_id: str,
+        may_commit: Callable[[], bool] = lambda: True,
+    ) -> CommitResult:
         """Write a group of transactions as one, if the fence row holds `epoch` and `history_id` and the last
         revision is the one before the group's first. Raises nothing that a database may cause. B-50, B-51.
+
+        `may_commit` says whether the lease guard still holds; it is asked last, right before the commit, so that a
+        process that was stopped inside the transaction takes it back (LATE).
         """
 
     def tail(self, *, after_revision: int, limit: int) -> Tail:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from confkit.election.ports import StoreUnreachable
@@ -17,7 +17,7 @@ from confkit.fence import FenceCheck, FenceRow, check_write
 from confserv.core.effects import Outcome
 from confserv.core.log import EntryIdentity, Found, HistoryPage, LogEntry, RequestKey, Tail
 from confserv.core.objects import Dbid, Key, Record, TypeName
-from confserv.ports import CommitResult, Loaded
+from confserv.ports import LATE, CommitResult, Loaded
 
 
 @dataclass(slots=True)
@@ -71,7 +71,14 @@ class MemoryStore:
                 recent=tuple(database.entries[-recent:]) if recent else (),
             )
 
-    def commit(self, group: Sequence[LogEntry], *, epoch: Epoch, history_id: str) -> CommitResult:
+    def commit(
+        self,
+        group: Sequence[LogEntry],
+        *,
+        epoch: Epoch,
+        history_id: str,
+        may_commit: Callable[[], bool] = lambda: True,
+    ) -> CommitResult:
         """Write a group as one transaction. B-50, B-51."""
         database = self._database
         with database.lock:
@@ -81,6 +88,8 @@ class MemoryStore:
             if fault is not None and (fault is not Outcome.UNKNOWN or not database.lands):
                 return CommitResult(fault, "made to fail")
             result = _judge(database, group, epoch=epoch, history_id=history_id)
+            if result.outcome is Outcome.COMMITTED and not may_commit():
+                return CommitResult(Outcome.LATE, LATE)
             if result.outcome is Outcome.COMMITTED:
                 database.entries.extend(group)
                 return CommitResult(fault or Outcome.COMMITTED)

@@ -28,6 +28,8 @@ class Outcome(Enum):
     """Nothing was written: the database refuses what one of them holds. Take the group apart."""
     UNREACHABLE = "unreachable"
     """Nothing was written: the connection failed before the commit."""
+    LATE = "late"
+    """Nothing was written: the lease guard ran out before the commit."""
     UNKNOWN = "unknown"
     """The connection failed during the commit, which may still take place. Read the tail."""
 

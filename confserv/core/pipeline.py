@@ -190,7 +190,9 @@ class Pipeline:
             case Outcome.REJECTED:
                 return self._take_apart(detail, now_ms, may_act)
             case Outcome.UNREACHABLE:
-                return self._put_back(detail)
+                return [*self._put_back(), *([] if self.phase is Phase.CLOSED else [RetryLater(detail)])]
+            case Outcome.LATE:
+                return self._put_back()
 
     def tail_read(self, tail: Tail, *, now_ms: int, may_act: bool) -> list[Effect]:
         """Take the tail that `ReadTail` asked for: what of the last group is in it was committed; the rest
@@ -329,12 +331,12 @@ class Pipeline:
             self._drafts.put_back(group)
         return effects + self._start_over(now_ms) + self.pump(now_ms=now_ms, may_act=may_act)
 
-    def _put_back(self, detail: str) -> list[Effect]:
+    def _put_back(self) -> list[Effect]:
         group, self._flight = self._flight, []
         if self.phase is Phase.CLOSED:
             return self._never_written(group)
         self._drafts.put_back(group)
-        return [RetryLater(detail)]
+        return []
 
     def _step_down(self, *, went_back: bool, detail: str) -> list[Effect]:
         """The fence refused the last group, so nothing of it was written now."""

@@ -337,7 +337,7 @@ class ConfigurationEngine:
         self._changed.tell()
 
     async def _commit(self, commit: Commit, number: int) -> None:
-        result = await self._store.commit(commit)
+        result = await self._store.commit(commit, may_commit=self._may_act)
         if number != self._current_commit:
             return
         effects = self._pipeline.committed(

@@ -31,11 +31,15 @@ class StoreThreads:
         """Read everything, and the newest `recent` log entries."""
         return await self._read(lambda: self._store.load(recent=recent))
 
-    async def commit(self, commit: Commit) -> CommitResult:
-        """Write a group as one transaction, behind all commits that were asked for before."""
+    async def commit(self, commit: Commit, *, may_commit: Callable[[], bool]) -> CommitResult:
+        """Write a group as one transaction, behind all commits that were asked for before; `may_commit` is asked in
+        the thread.
+        """
         return await asyncio.get_running_loop().run_in_executor(
             self._writer,
-            lambda: self._store.commit(commit.group, epoch=commit.epoch, history_id=commit.history_id),
+            lambda: self._store.commit(
+                commit.group, epoch=commit.epoch, history_id=commit.history_id, may_commit=may_commit
+            ),
         )
 
     async def tail(self, *, after_revision: int) -> Tail:

@@ -7,7 +7,7 @@ What it does not promise: that two commits never run at once; its caller has one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ from confserv.adapters.sql.schema import CHANGE_OBJECTS, CHANGES, DBIDS, OBJECTS
 from confserv.core.effects import Outcome
 from confserv.core.log import Change, Found, HistoryPage, LogEntry, RequestKey, Tail, pack_results
 from confserv.core.objects import Codec, Dbid, Key, TypeName
-from confserv.ports import CommitResult, Loaded
+from confserv.ports import LATE, CommitResult, Loaded
 
 
 class _Refusal(Exception):
@@ -66,20 +66,31 @@ class SqlStore:
                 recent=entries,
             )
 
-    def commit(self, group: Sequence[LogEntry], *, epoch: Epoch, history_id: str) -> CommitResult:
+    def commit(
+        self,
+        group: Sequence[LogEntry],
+        *,
+        epoch: Epoch,
+        history_id: str,
+        may_commit: Callable[[], bool] = lambda: True,
+    ) -> CommitResult:
         """Write a group as one transaction. B-50, B-51."""
         self._failpoint(BEFORE_BEGIN)
-        result = self._commit(group, epoch=epoch, history_id=history_id)
+        result = self._commit(group, epoch=epoch, history_id=history_id, may_commit=may_commit)
         self._failpoint(BEFORE_ANSWER)
         return result
 
-    def _commit(self, group: Sequence[LogEntry], *, epoch: Epoch, history_id: str) -> CommitResult:
+    def _commit(
+        self, group: Sequence[LogEntry], *, epoch: Epoch, history_id: str, may_commit: Callable[[], bool]
+    ) -> CommitResult:
         committing = False
         try:
             with reachable(), self._database.writer.connect() as conn, conn.begin() as transaction:
                 self._check(conn, group[0].revision, epoch=epoch, history_id=history_id)
                 _write(conn, group)
                 self._failpoint(INSIDE_TRANSACTION)
+                if not may_commit():
+                    raise _Refusal(Outcome.LATE, LATE)
                 committing = True
                 transaction.commit()
         except _Refusal as refusal:

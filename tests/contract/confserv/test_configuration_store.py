@@ -119,9 +119,11 @@ class Writer:
         self.memory.apply(entry)
         return entry
 
-    def commit(self, *entries: LogEntry) -> Outcome:
-        """Commit a group."""
-        return self.store.commit(entries, epoch=self.epoch, history_id=HISTORY).outcome
+    def commit(self, *entries: LogEntry, may_commit: bool = True) -> Outcome:
+        """Commit a group; `may_commit` is what the lease guard says right before the commit."""
+        return self.store.commit(
+            entries, epoch=self.epoch, history_id=HISTORY, may_commit=lambda: may_commit
+        ).outcome
 
 
 @pytest.fixture
@@ -140,6 +142,16 @@ def test_a_new_store_is_empty_and_its_log_begins_at_revision_1(subject: Subject)
         loaded.last,
         loaded.recent,
     )
+
+
+def test_what_the_lease_guard_no_longer_covers_is_taken_back_right_before_the_commit(
+    subject: Subject, writer: Writer
+) -> None:
+    # B-50
+    first = writer.entry(environment())
+    assert Outcome.LATE == writer.commit(first, may_commit=False)
+    assert 0 == subject.store.load(recent=10).revision
+    assert Outcome.COMMITTED == writer.commit(first)
 
 
 def test_what_was_committed_is_loaded_again_byte_for_byte(subject: Subject, writer: Writer) -> None:

@@ -298,6 +298,25 @@ def test_a_database_that_does_not_answer_is_asked_again_with_the_same_group(desk
     assert "revision 2" == desk.told[ticket]
 
 
+def test_a_commit_that_the_guard_took_back_goes_again_once_the_lease_is_confirmed(desk: Desk) -> None:
+    # B-50, B-51
+    ticket = desk.write(host("rhea"))
+    desk.may_act = False
+    desk.commit(Outcome.LATE)
+    assert not desk.effects
+    desk.take(desk.pipeline.pump(now_ms=NOW_MS, may_act=True))
+    assert [2] == desk.commit()
+    assert "revision 2" == desk.told[ticket]
+
+
+def test_a_commit_that_the_guard_took_back_is_not_primary_when_the_role_is_gone(desk: Desk) -> None:
+    # B-50, I-2
+    ticket = desk.write(host("rhea"))
+    desk.take(desk.pipeline.close())
+    desk.commit(Outcome.LATE)
+    assert "NOT_PRIMARY" == desk.told[ticket]
+
+
 @pytest.mark.parametrize("landed", [True, False], ids=["landed", "was lost"])
 def test_a_commit_whose_outcome_is_unknown_and(desk: Desk, landed: bool) -> None:
     # ha.md: a primary that does not know reads its tail before anything else

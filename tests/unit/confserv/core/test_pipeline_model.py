@@ -51,6 +51,7 @@ CHANCES = st.sampled_from(
         Outcome.COMMITTED,
         Outcome.UNKNOWN,
         Outcome.UNREACHABLE,
+        Outcome.LATE,
         Outcome.REJECTED,
     ]
 )
