@@ -136,6 +136,10 @@ class Cluster:
             postgresql.wait_ready(self.database)
             for name in DATABASES:
                 postgresql.create_database(self.database, name)
+        elif "://" in self.options.database:
+            postgresql.create_beside(
+                self.places.store("configuration"), map(self.places.store, DATABASES[1:])
+            )
         try:
             etcd.wait_ready(self.state.etcd, credentials=channel_credentials(self.tls("administrator")))
         except etcd.EtcdNotReady as error:

@@ -15,11 +15,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+import sqlalchemy
 from confclient.credentials import TlsFiles
 from psycopg import sql
 
@@ -244,3 +246,24 @@ def create_database(server: PostgresqlServer, name: str) -> None:
     with server.connect() as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def create_beside(address: str, others: Iterable[str]) -> None:
+    """Make the databases at `others` on the server of `address`, unless they exist.
+
+    Raises PostgresqlError when the server cannot be reached, or the rights are missing.
+    """
+    url = sqlalchemy.make_url(address).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            known = set(connection.scalars(sqlalchemy.text("SELECT datname FROM pg_database")))
+            for other in others:
+                name = sqlalchemy.make_url(other).database or ""
+                if name not in known:
+                    quoted = engine.dialect.identifier_preparer.quote_identifier(name)
+                    connection.execute(sqlalchemy.text(f"CREATE DATABASE {quoted}"))
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise PostgresqlError(f"cannot prepare databases beside {url!r}: {error}") from error
+    finally:
+        engine.dispose()

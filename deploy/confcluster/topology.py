@@ -108,7 +108,23 @@ class Places:
         """SQLAlchemy address of the store for `purpose`: a file, or a database of its name on the server."""
         if self.database == "sqlite":
             return f"sqlite:///{self.data('shared') / purpose}.sqlite"
-        return self.database.replace("{database}", purpose)
+        return database_for(self.database, purpose)
+
+
+def database_for(address: str, purpose: str) -> str:
+    """Address of the database for `purpose` beside the one at `address`.
+
+    Each store has a database of its own, since each has its own fence. `{database}` in the address stands for the
+    purpose; without it the Configuration Database is the one that is named, and the others have its name and theirs.
+    """
+    if "{database}" in address:
+        return address.replace("{database}", purpose)
+    if purpose == "configuration":
+        return address
+    server, slash, rest = address.partition("://")[2].partition("/")
+    name, question, query = rest.partition("?")
+    scheme = address.partition("://")[0]
+    return f"{scheme}://{server}{slash}{name}_{purpose}{question}{query}"
 
 
 def _confserv(places: Places, name: str) -> dict[str, Value]:

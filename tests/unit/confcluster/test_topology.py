@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from confcluster.topology import Options, Places, TopologyError, plan, ports_needed, to_toml
+from confcluster.topology import (
+    Options,
+    Places,
+    TopologyError,
+    database_for,
+    plan,
+    ports_needed,
+    to_toml,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +113,23 @@ _documents = st.recursive(
 @given(_documents)
 def test_any_document_reads_as_it_was_meant(document) -> None:
     assert document == tomllib.loads(to_toml(document))
+
+
+@pytest.mark.parametrize(
+    ("address", "purpose", "expected"),
+    [
+        pytest.param(
+            "postgresql://h/conf", "configuration", "postgresql://h/conf", id="the one that is named"
+        ),
+        pytest.param("postgresql://h/conf", "messages", "postgresql://h/conf_messages", id="one beside it"),
+        pytest.param(
+            "postgresql://u:p@h:5/conf?sslmode=verify-full",
+            "licenses",
+            "postgresql://u:p@h:5/conf_licenses?sslmode=verify-full",
+            id="what else is in the address stays",
+        ),
+        pytest.param("postgresql://h/{database}", "messages", "postgresql://h/messages", id="a place for it"),
+    ],
+)
+def test_each_store_has_a_database_of_its_own(address: str, purpose: str, expected: str) -> None:
+    assert expected == database_for(address, purpose)
