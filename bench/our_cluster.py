@@ -11,6 +11,8 @@ import pathlib
 import time
 from types import TracebackType
 
+from google.protobuf.any_pb2 import Any as PackedBody
+
 from confapi.config.v1 import objects_pb2
 from confapi.ha.v1 import ha_pb2
 from confclient.channel import ServiceChannel
@@ -18,7 +20,6 @@ from confclient.objects import Objects, key_of
 from confclient.rpcs import GET_STATUS, SWITCH_OVER
 from confcluster.cluster import Cluster
 from confcluster.topology import Options
-from google.protobuf.any_pb2 import Any as PackedBody
 
 
 class OurCluster:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
-from confcluster.etcd import EtcdMember
-
 from bench.figures import Claim, Peer
 from bench.our_cluster import OurCluster
 from bench.peer_etcd import EtcdCluster
 from bench.writer import Writer
+from confcluster.etcd import EtcdMember
 
 TARGETS = {"p50": 30.0, "p99": 120.0, "ratio": 0.03}
 

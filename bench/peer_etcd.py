@@ -16,6 +16,7 @@ from types import TracebackType
 import grpc
 import grpc.aio
 from aetcd import rpc
+
 from confclient.credentials import channel_credentials
 from confcluster.etcd import EtcdMember, EtcdTls, command, find_etcd, wait_ready
 from confcluster.pki import CertificateAuthority

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc.aio
 import structlog
+
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confclient.credentials import TlsFiles, open_channel
 from confclient.processes import process_identity

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 import structlog
+
 from confapi.config.v1 import objects_pb2
 from confclient.cache import Cache
 from confclient.channel import ServiceChannel
@@ -20,7 +21,6 @@ from confclient.errors import ConfservError
 from confclient.log import LogPublisher
 from confclient.services import ServiceDirectory
 from confclient.session import Session
-
 from confkit.events import EventLog
 from confkit.license_follower import LicenseFollower
 from confkit.settings import ProcessSettings

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
-from confclient.credentials import CredentialsError
 
+from confclient.credentials import CredentialsError
 from confkit.database import DatabaseRefused
 from confkit.election.ports import CoordinationRefused, CoordinationUnavailable, StoreUnreachable
 from confkit.election.timing import TimingImpossible

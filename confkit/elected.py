@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from confapi.ha.v1 import ha_pb2_grpc
 from confclient.errors import ConfservError
 from confclient.processes import process_identity
-
 from confkit import member_service
 from confkit.agent_client import AgentRegistration
 from confkit.clock import boottime

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+
 from confapi.message.v1 import message_pb2
 from confclient.request_ids import new_id
-
 from confkit.clock import wall_ms
 
 ALARM: Final = message_pb2.LEVEL_ALARM

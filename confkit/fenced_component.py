@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from confclient.errors import ConfservError, LicenseRequiredError
-
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import (
     Confirmation,

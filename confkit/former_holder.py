@@ -7,10 +7,10 @@ kills exactly the process that the fence row names, and no other (`ha.md`, Fenci
 from __future__ import annotations
 
 import grpc.aio
+
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confapi.ha.v1 import ha_pb2
 from confclient.credentials import TlsFiles, open_channel
-
 from confkit.fence import FenceRow
 
 _TIMEOUT_S = 3.0

@@ -11,11 +11,11 @@ import datetime as dt
 from collections.abc import Callable
 
 import structlog
+
 from confapi.license.v1 import license_pb2
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError, UnavailableError
 from confclient.rpcs import WATCH_LICENSE
-
 from confkit.license.findings import LicenseError
 from confkit.license.syntax import parse
 from confkit.license.terms import TechnicalKeys, Terms

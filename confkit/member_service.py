@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 import grpc.aio
+
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confclient.errors import (
     ConfservError,
@@ -20,7 +21,6 @@ from confclient.errors import (
     PreconditionError,
 )
 from confclient.identity import CertificateRole
-
 from confkit.clock import boottime
 from confkit.election.ports import Leadership
 from confkit.election.types import (

@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 import structlog.tracebacks
 import uvloop
+
 from confclient.processes import process_identity as process_identity
 from confclient.processes import start_time_ticks as start_time_ticks
-
 from confkit.exit_status import ExitStatus as ExitStatus
 from confkit.settings import LogSettings
 

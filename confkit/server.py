@@ -16,6 +16,9 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
 from confclient.credentials import MAX_MESSAGE_BYTES, TlsFiles, server_credentials
 from confclient.errors import (
     CertificateMismatchError,
@@ -26,9 +29,6 @@ from confclient.errors import (
     trailing_metadata,
 )
 from confclient.identity import CertificateRole, Principal, principal_from_sans
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from confkit.settings import split_address
 
 Policy = Mapping[str, frozenset[CertificateRole]]

@@ -15,8 +15,9 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from confclient.credentials import TlsFiles
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from confclient.credentials import TlsFiles
 
 ENVIRONMENT_PREFIX = "CONFSERV_"
 _NESTED = "__"

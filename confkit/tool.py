@@ -10,7 +10,6 @@ import sys
 from confclient.credentials import CredentialsError
 from confclient.documents import DocumentError
 from confclient.errors import ConfservError, InvalidError, LicenseRequiredError, NoPrimaryError
-
 from confkit.exit_status import ExitStatus
 from confkit.license.findings import LicenseError
 from confkit.tool_targets import TargetError

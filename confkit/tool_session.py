@@ -14,9 +14,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
+
 from confapi.config.v1 import objects_pb2
 from confclient.client import Client, connect
-
 from confkit.exit_status import ExitStatus
 from confkit.settings import ProcessSettings, SettingsError, dump_settings, load_settings
 from confkit.tool import REFUSALS, UsageError, told

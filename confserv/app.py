@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+
 from confapi.config.v1 import objects_pb2
 from confclient.errors import ConfservError
 from confclient.log import LogPublisher
-
 from confkit.clock import SystemClock, wall_ms
 from confkit.coordination import coordination, etcd_client, reach_etcd
 from confkit.elected import ElectedServer, Program

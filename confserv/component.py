@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from confclient.errors import ConfservError, LicenseRequiredError
-
 from confkit.clock import Clock
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import (

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc.aio
+
 from confapi.license.v1 import checkout_pb2, checkout_pb2_grpc
 from confclient.errors import InvalidError
 from confclient.identity import Principal
-
 from confkit.election.types import Epoch
 from confkit.member_service import epoch_message
 from confkit.server import EVERYBODY, PEOPLE, Policy, caller

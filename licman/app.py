@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from confapi.config.v1 import objects_pb2
 from confapi.license.v1 import checkout_pb2_grpc
-
 from confkit.attachment import Attachment
 from confkit.clock import boottime, wall_ms
 from confkit.coordination import coordination, etcd_client

@@ -20,7 +20,6 @@ from enum import Enum
 from typing import Any
 
 from confclient.errors import ConfservError, OutcomeUnknownError
-
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
 from confkit.license.pools import Pools

@@ -13,14 +13,14 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import MessageToDict
+
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import checkout_pb2
 from confclient.channel import ServiceChannel
 from confclient.credentials import CredentialsError, TlsFiles
 from confclient.errors import ConfservError, NoPrimaryError
 from confclient.rpcs import GET_STATUS, LIST_USE
-from google.protobuf.json_format import MessageToDict
-
 from confkit.license.pools import PoolId
 from confkit.process import ExitStatus
 from confkit.settings import split_address

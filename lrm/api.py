@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import grpc.aio
+
 from confapi.usage.v1 import usage_pb2, usage_pb2_grpc
 from confclient.errors import (
     CertificateMismatchError,
@@ -22,7 +23,6 @@ from confclient.errors import (
     TooLargeError,
 )
 from confclient.identity import CertificateRole
-
 from confkit.member_service import epoch_message
 from confkit.server import PEOPLE, Policy, caller
 from lrm.core.entitlement import UNLIMITED, Entitlement, EntitlementLine

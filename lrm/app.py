@@ -12,7 +12,6 @@ from typing import Any
 from confapi.config.v1 import objects_pb2
 from confapi.usage.v1 import usage_pb2_grpc
 from confclient.channel import ServiceChannel
-
 from confkit.attachment import Attachment
 from confkit.clock import SystemClock
 from confkit.coordination import coordination, etcd_client

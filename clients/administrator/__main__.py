@@ -10,13 +10,13 @@ import json
 from typing import Annotated, Any
 
 import typer
+
 from confapi.config.v1 import objects_pb2, sessions_pb2
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import license_pb2
 from confclient.client import Client
 from confclient.documents import enum_name
 from confclient.rpcs import GET_COMPLIANCE, GET_STATUS, LIST_SESSIONS
-
 from confkit.exit_status import ExitStatus
 from confkit.tool_session import tool_with_session
 

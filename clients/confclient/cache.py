@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from confapi.config.v1 import config_pb2, objects_pb2
-
 from confclient.cached import CachedObjects, OptionsOf
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError

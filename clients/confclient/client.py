@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confapi.config.v1 import config_pb2, objects_pb2
-
 from confclient.cache import Cache
 from confclient.channel import DEFAULT_TIMEOUT_S, ServiceChannel
 from confclient.credentials import TlsFiles

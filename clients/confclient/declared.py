@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confapi.config.v1 import config_pb2, objects_pb2
 from google.protobuf import any_pb2
 
+from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.documents import (
     Document,
     DocumentError,

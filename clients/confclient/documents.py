@@ -10,9 +10,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any, cast
 
-from confapi.config.v1 import objects_pb2, rules_pb2
 from google.protobuf import any_pb2, json_format, struct_pb2
 from google.protobuf.message import Message
+
+from confapi.config.v1 import objects_pb2, rules_pb2
 
 Document = dict[str, Any]
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import grpc
-from confapi.ha.v1 import ha_pb2
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+
+from confapi.ha.v1 import ha_pb2
 
 DOMAIN = "confserv"
 _STATUS_DETAILS = "grpc-status-details-bin"

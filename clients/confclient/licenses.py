@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from confapi.license.v1 import checkout_pb2
-
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError, NoPrimaryError
 from confclient.links import Stream

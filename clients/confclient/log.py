@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from confapi.message.v1 import message_pb2
-
 from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
 from confclient.errors import ConfservError

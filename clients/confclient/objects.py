@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
-from confapi.config.v1 import config_pb2, objects_pb2
 from google.protobuf import field_mask_pb2
 
+from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.channel import ServiceChannel
 from confclient.request_ids import new_id
 from confclient.rpcs import (

@@ -16,9 +16,9 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from confapi.ha.v1 import ha_pb2
 from google.protobuf.message import Message
 
+from confapi.ha.v1 import ha_pb2
 from confclient import following
 from confclient.certificates import check_certificate
 from confclient.credentials import TlsFiles

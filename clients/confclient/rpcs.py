@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from google.protobuf.message import Message
+
 from confapi.config.v1 import config_pb2 as config
 from confapi.config.v1 import sessions_pb2 as sessions
 from confapi.control.v1 import agent_pb2 as agent
@@ -19,7 +21,6 @@ from confapi.license.v1 import checkout_pb2 as checkout
 from confapi.license.v1 import license_pb2 as license_
 from confapi.message.v1 import message_pb2 as message
 from confapi.usage.v1 import usage_pb2 as usage
-from google.protobuf.message import Message
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from confapi.config.v1 import objects_pb2
-
 from confclient.cache import Cache
 from confclient.channel import ServiceChannel
 from confclient.primary import Endpoints

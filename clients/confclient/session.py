@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from confapi.config.v1 import objects_pb2, sessions_pb2
 from confapi.ha.v1 import ha_pb2
-
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError, NoPrimaryError, SessionRequiredError
 from confclient.following import pause_s

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from typing import Any, TypeVar
 
 from confapi.config.v1 import config_pb2, objects_pb2
-
 from confclient import client as asynchronous
 from confclient.cached import OptionsOf
 from confclient.licenses import Held

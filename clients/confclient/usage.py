@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from confapi.usage.v1 import usage_pb2
-
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError
 from confclient.request_ids import new_id

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from confapi.config.v1 import config_pb2, objects_pb2
-
 from confclient import watching
 from confclient.channel import ServiceChannel
 from confclient.errors import CompactedError, ConfservError, LaggedError, NoPrimaryError, SessionRequiredError

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from confapi.config.v1 import objects_pb2
 from confclient.objects import key_of
-
 from confkit.tool import UsageError
 
 _GLOBAL = {

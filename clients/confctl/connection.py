@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
+
 from confapi.config.v1 import objects_pb2
 from confclient.channel import ServiceChannel
 from confclient.objects import Objects
 from confclient.services import ServiceDirectory
-
 from confctl.output import Format, Printer
 from confkit.exit_status import ExitStatus
 from confkit.tool import REFUSALS, UsageError, told

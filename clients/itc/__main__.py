@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from confapi.config.v1 import objects_pb2
 from confclient.client import Client
-
 from confkit.exit_status import ExitStatus
 from confkit.tool_session import tool_with_session
 from itc.install import Installed, install

@@ -12,7 +12,6 @@ from confclient.client import Client
 from confclient.declared import Name, Plan, names_in, plan
 from confclient.errors import NotFoundError
 from confclient.objects import key_of
-
 from itc.package import Package
 
 

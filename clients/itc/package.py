@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confapi.config.v1 import objects_pb2
-from confclient.documents import Document, DocumentError, enum_number, option_text
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from confapi.config.v1 import objects_pb2
+from confclient.documents import Document, DocumentError, enum_number, option_text
 from confkit.tool import UsageError
 
 MAX_FILE_BYTES = 1024 * 1024

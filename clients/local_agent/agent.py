@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from confclient.errors import ConfservError
-
 from confkit.clock import Clock
 from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
 from confkit.events import EventLog

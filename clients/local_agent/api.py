@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
+
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confclient.identity import CertificateRole
-
 from confkit.server import EVERYBODY, Policy, caller
 from local_agent.agent import Agent
 from local_agent.core.model import Application, ApplicationName, Heard

@@ -10,7 +10,6 @@ from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import agent_pb2_grpc
 from confclient.cache import Cache
 from confclient.processes import process_identity
-
 from confkit.attachment import Attachment
 from confkit.clock import SystemClock
 from confkit.coordination import etcd_client

@@ -16,7 +16,6 @@ from confclient.errors import (
     WrongHostError,
 )
 from confclient.identity import Principal
-
 from confkit.election.ports import CoordinationRefused, CoordinationUnavailable
 from confkit.election.types import Member
 from local_agent.agent import Agent, settled

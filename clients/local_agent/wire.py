@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from confapi.control.v1 import agent_pb2
 from confapi.ha.v1 import ha_pb2
-
 from local_agent.core.model import Application, ApplicationName, ProcessKey, Registered, RunState, Watched
 
 _STATES = {

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
+
 from confapi.message.v1 import message_pb2, message_pb2_grpc
 from confclient.errors import InvalidError
 from confclient.identity import CertificateRole
-
 from confkit.election.types import Epoch
 from confkit.member_service import epoch_message
 from confkit.server import EVERYBODY, Policy, caller

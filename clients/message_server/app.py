@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from confapi.config.v1 import objects_pb2
 from confapi.message.v1 import message_pb2_grpc
 from confclient.errors import ConfservError
-
 from confkit.attachment import Attachment
 from confkit.clock import wall_ms
 from confkit.coordination import coordination, etcd_client, reach_etcd

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from confclient.errors import ConfservError
-
 from confkit.election.types import (
     Epoch,
     Grounds,

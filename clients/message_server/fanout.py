@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 
 from confclient.errors import ConfservError, LaggedError
-
 from message_server.core.audience import Audience
 from message_server.core.events import EventFilter, StoredRecord
 from message_server.core.following import Backlog

@@ -19,7 +19,6 @@ from enum import Enum
 from typing import Any
 
 from confclient.errors import ConfservError, InvalidError
-
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
 from message_server.core.events import EventFilter, LogRecord, Position, StoredRecord

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 
 from confclient.errors import CompactedError, DatabaseUnavailableError
-
 from confkit.election.ports import StoreUnreachable
 from message_server.core.events import EventFilter, Position, StoredRecord
 from message_server.core.following import ReadStored, UnknownPosition, next_read, starting_position

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 import uvloop
+
 from confapi.config.v1 import objects_pb2
 from confclient.documents import enum_number
-
 from confkit.exit_status import ExitStatus
 from confkit.tool import REFUSALS, UsageError, told
 from confkit.tool_targets import target_of

@@ -23,7 +23,6 @@ from confclient.objects import key_of, update
 from confclient.request_ids import new_id
 from confclient.session_rules import SessionState
 from confclient.watch import Changed, Snapshot, WatchEvent
-
 from sample_application.plan import Plan
 
 VERSION = "1.0"

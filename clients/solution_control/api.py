@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc.aio
-from confapi.control.v1 import agent_pb2, control_pb2, control_pb2_grpc
 
+from confapi.control.v1 import agent_pb2, control_pb2, control_pb2_grpc
 from confkit.server import PEOPLE, Policy, caller
 from solution_control.control import Control
 from solution_control.core.model import ApplicationName, RunState, Status

@@ -9,7 +9,6 @@ import importlib.metadata
 from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import control_pb2_grpc
 from confclient.cache import Cache
-
 from confkit.attachment import Attachment
 from confkit.coordination import coordination, etcd_client, reach_etcd
 from confkit.elected import ElectedServer, Program

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from confclient.errors import ConfservError, LicenseRequiredError
-
 from confkit.election.types import (
     Confirmation,
     Epoch,

@@ -19,7 +19,6 @@ from confclient.errors import (
     NotFoundError,
     PreconditionError,
 )
-
 from confkit.events import EventLog
 from solution_control.core.model import Application, ApplicationName, Host, Observations, Status
 from solution_control.core.orders import Obstacle, Refusal, agent_order, switchover_order

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from confapi.control.v1 import agent_pb2
-
 from solution_control.core.model import AgentReport, Application, ApplicationName, Host, HostName, Kind
 
 

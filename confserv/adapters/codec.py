@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confapi.config.v1 import objects_pb2
 from google.protobuf import struct_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from confapi.config.v1 import objects_pb2
 from confserv.core.applications import ApplicationType
 from confserv.core.objects import (
     ENVIRONMENT,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from confapi.config.v1 import objects_pb2, rules_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from confapi.config.v1 import objects_pb2, rules_pb2
 from confserv.core.objects import NameScope, TypeName
 from confserv.core.types import MAX_TEXT, FieldKind, FieldSpec, OnDelete, TypeSpec, TypeTable
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grpc.aio
+
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confclient.credentials import TlsFiles, open_channel
-
 from confkit.election.types import Member
 
 

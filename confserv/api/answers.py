@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from confapi.config.v1 import config_pb2, objects_pb2
 from confapi.ha.v1 import ha_pb2
 from confclient.errors import BY_REASON, ConfservError
-
 from confserv.api.wire import embed
 from confserv.core.log import LogEntry
 from confserv.core.masks import RESERVED_OPTION, RESERVED_SECTION

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 import structlog
+
 from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confclient.errors import InvalidError, NoPrimaryError, SessionRequiredError
 from confclient.identity import CertificateRole
-
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
 from confkit.member_service import epoch_message

@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc.aio
+
 from confapi.config.v1 import config_pb2
 from confclient.errors import DatabaseUnavailableError, SessionRequiredError
 from confclient.identity import CertificateRole, Principal
-
 from confkit.election.ports import StoreUnreachable
 from confkit.server import EVERYBODY, Policy, caller
 from confserv.api import answers, requests

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 import grpc.aio
+
 from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confclient.errors import DatabaseUnavailableError, LicenseRefusedError, NotFoundError
 from confclient.identity import CertificateRole
-
 from confkit.election.ports import StoreUnreachable
 from confkit.license.terms import FeatureRow
 from confkit.member_service import epoch_message

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Protocol
 
-from confapi.config.v1 import config_pb2, objects_pb2
 from google.protobuf.message import Message
 
+from confapi.config.v1 import config_pb2, objects_pb2
 from confserv.core.objects import ConfigObject, Dbid, TypeName
 from confserv.core.operations import Create, Delete, Operation, Target, Update, WriteRequest
 from confserv.core.refusals import Reason, Refused, invalid

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from confapi.config.v1 import objects_pb2, sessions_pb2_grpc
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import license_pb2_grpc
-
 from confkit.server import Policy
 from confserv.api import binding, config, license, sessions
 from confserv.api.answers import Shown

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc.aio
+
 from confapi.config.v1 import objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confapi.ha.v1 import ha_pb2
 from confclient.errors import InvalidError, SessionRequiredError
 from confclient.identity import CertificateRole
-
 from confkit.member_service import epoch_message
 from confkit.server import EVERYBODY, Policy, caller
 from confserv.core.admission import Applicant

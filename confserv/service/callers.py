@@ -6,7 +6,6 @@ import asyncio
 import itertools
 
 from confclient.errors import UnavailableError
-
 from confserv.core.effects import Ticket
 from confserv.core.log import LogEntry
 

@@ -15,8 +15,8 @@ import os
 from collections.abc import Callable, Sequence
 
 import structlog
-from confclient.errors import NoPrimaryError
 
+from confclient.errors import NoPrimaryError
 from confkit.clock import Clock
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch

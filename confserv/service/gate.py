@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable
 
 from confclient.errors import ConfservError, NoPrimaryError
-
 from confkit.clock import Clock
 from confkit.election.types import Epoch
 from confserv.state_ports import Tenure

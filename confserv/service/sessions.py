@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
+
 from confclient.errors import (
     BY_REASON,
     CertificateMismatchError,
@@ -19,7 +20,6 @@ from confclient.errors import (
     DatabaseUnavailableError,
     SessionHeldError,
 )
-
 from confkit.clock import Clock
 from confkit.election.ports import StoreUnreachable
 from confkit.events import EventLog

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles, channel_credentials
-
 from confcluster import etcd, postgresql
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from google.protobuf.any_pb2 import Any as PackedBody
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.channel import ServiceChannel
 from confclient.client import Client
@@ -24,9 +27,6 @@ from confclient.errors import ConfservError, DeadlineError, NoPrimaryError, Outc
 from confclient.request_ids import new_id
 from confclient.rpcs import CREATE_OBJECT, GET_OBJECT, LIST_HISTORY, UPDATE_OBJECT, WATCH
 from confclient.watch import Changed, ReadAgain
-from google.protobuf.any_pb2 import Any as PackedBody
-from google.protobuf.field_mask_pb2 import FieldMask
-
 from confkit import validate
 from confkit.election.types import Epoch
 from confkit.validate import (

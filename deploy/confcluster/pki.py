@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from confclient.credentials import TlsFiles
-from confclient.identity import SCHEME
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from confclient.credentials import TlsFiles
+from confclient.identity import SCHEME
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = dt.timedelta(minutes=5)

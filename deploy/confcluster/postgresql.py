@@ -22,8 +22,9 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy
-from confclient.credentials import TlsFiles
 from psycopg import sql
+
+from confclient.credentials import TlsFiles
 
 USER = "confserv"
 _SOCKET_PORT = 5432

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.any_pb2 import Any as PackedBody
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
 from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.channel import ServiceChannel
 from confclient.request_ids import new_id
 from confclient.rpcs import LIST_OBJECTS, TRANSACT
-from google.protobuf.any_pb2 import Any as PackedBody
-from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
 
 _PAGE = 1000
 

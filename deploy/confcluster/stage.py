@@ -17,7 +17,6 @@ from confapi.license.v1 import license_pb2
 from confapi.message.v1 import message_pb2
 from confclient.channel import ServiceChannel
 from confclient.rpcs import GET_COMPLIANCE, QUERY_EVENTS, RequestT, ResponseT, Rpc
-
 from confcluster.cluster import Cluster
 from confcluster.programs import installed
 from confcluster.report import ClaimBroken

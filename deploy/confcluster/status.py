@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
+
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confclient.credentials import TlsFiles, channel_credentials
-
 from confcluster.cluster import Cluster
 from confcluster.process import ProcessHandle
 

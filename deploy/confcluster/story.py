@@ -18,7 +18,6 @@ from confapi.control.v1 import control_pb2
 from confapi.license.v1 import license_pb2
 from confapi.usage.v1 import usage_pb2
 from confclient.rpcs import GET_ENTITLEMENT, SWITCH_OVER_APPLICATION
-
 from confcluster.load import Load
 from confcluster.registration import WantedApplication
 from confcluster.report import Report

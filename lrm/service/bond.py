@@ -22,7 +22,6 @@ from confclient.errors import ConfservError, NoPrimaryError, NotPrimaryError
 from confclient.following import pause_s
 from confclient.links import Stream
 from confclient.rpcs import BIND, GET_LICENSE
-
 from confkit.election.types import Epoch
 from confkit.events import EventLog
 from confkit.license.trust import TrustSet

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from confclient.errors import ConfservError, NoPrimaryError, OutcomeUnknownError
-
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
 from lrm.core.ingest import Batch, BatchResult

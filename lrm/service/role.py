@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from confclient.errors import ConfservError, LicenseRequiredError, NoPrimaryError
-
 from confkit.clock import Clock
 from confkit.election.ports import Leadership, StoreUnreachable
 from confkit.election.types import (

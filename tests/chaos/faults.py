@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from confcluster.cluster import Cluster
-
 from tests.support.cluster import LEASE_TTL_S, backup, primary, roles, until, whole
 
 

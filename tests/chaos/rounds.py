@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from confcluster.cluster import Cluster
 from confcluster.load import Judgement, Load
-
 from tests.chaos.faults import FAULTS
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.license.v1 import checkout_pb2
 from confapi.message.v1 import message_pb2
@@ -23,7 +24,6 @@ from confclient.request_ids import new_id
 from confclient.rpcs import GET_USAGE_REPORT, LIST_USE, QUERY_EVENTS
 from confclient.watch import Changed, Snapshot
 from confcluster.cluster import Cluster
-
 from tests.support.cluster import primary, running_cluster, until_async
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.xdist_group("application")]

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any as PackedBody
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import license_pb2
@@ -22,9 +25,6 @@ from confclient.request_ids import new_id
 from confclient.rpcs import BIND, CREATE_OBJECT, GET_OBJECT, GET_STATUS, UPDATE_OBJECT
 from confcluster.cluster import Cluster
 from confcluster.pki import CertificateAuthority
-from google.protobuf.any_pb2 import Any as PackedBody
-from google.protobuf.field_mask_pb2 import FieldMask
-
 from tests.support.cluster import running_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120), pytest.mark.xdist_group("bad-input")]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from confcluster.process import runs
 from confcluster.state import ClusterState
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from confapi.config.v1 import objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confclient.credentials import channel_credentials
 from confclient.errors import ConfservError, from_rpc_error
@@ -17,7 +18,6 @@ from confcluster.cluster import Cluster
 from confcluster.pki import TlsFiles
 from confcluster.registration import WantedApplication
 from confcluster.vendor import TechnicalKey, license_text
-
 from confkit.process import ExitStatus
 from tests.support.cluster import backup, events, new_cluster, primary, until
 

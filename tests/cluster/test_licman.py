@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
 from confapi.license.v1 import checkout_pb2
 from confclient.channel import ServiceChannel
 from confclient.client import Client, connect
@@ -16,7 +17,6 @@ from confclient.rpcs import LIST_USE
 from confcluster.cluster import Cluster
 from confcluster.registration import WantedApplication
 from confcluster.vendor import TechnicalKey, license_text
-
 from tests.support.cluster import primary, running_cluster, until_async
 from tests.support.lrm_pair import eventually
 

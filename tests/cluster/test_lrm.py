@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.license.v1 import license_pb2
 from confapi.usage.v1 import usage_pb2
@@ -19,7 +20,6 @@ from confclient.rpcs import GET_COMPLIANCE, GET_ENTITLEMENT, GET_USAGE_REPORT, L
 from confcluster.cluster import Cluster
 from confcluster.registration import WantedApplication
 from confcluster.vendor import SellableItem, license_text
-
 from tests.support.cluster import events, logged, primary, running_cluster, until_async
 from tests.support.lrm_pair import eventually
 

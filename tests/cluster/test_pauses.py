@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from confclient.channel import ServiceChannel
 from confclient.rpcs import GET_STATUS
 from confcluster.cluster import Cluster
 from confcluster.load import Load, read_log
-
 from tests.support.cluster import LEASE_TTL_S, primary, roles, running_cluster, until, until_async, whole
 
 POINTS = ("before-begin", "inside-transaction", "before-answer")

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from confcluster import postgresql
 from confcluster.cluster import Cluster
 from confcluster.load import Load
 from confcluster.pki import CertificateAuthority
 from confcluster.postgresql import PostgresqlServer
-
 from tests.support.cluster import primary, running_cluster
 from tests.support.ports import free_ports
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from confclient.channel import ServiceChannel
 from confclient.rpcs import SWITCH_OVER
 from confcluster.cluster import Cluster
 from confcluster.load import Judgement, Load
-
 from tests.support.cluster import LEASE_TTL_S, primary, running_cluster, until_async, whole
 
 KILLS = 20

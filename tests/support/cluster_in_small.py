@@ -12,7 +12,6 @@ from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2, sessions
 from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confclient.documents import object_of
 from confclient.errors import NotFoundError
-
 from confkit.server import GrpcServer
 from tests.support.members import Member, Pair
 from tests.support.receivers import add_receivers

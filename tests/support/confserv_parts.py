@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from confapi.message.v1 import message_pb2
 from confclient.errors import ConfservError, NotPrimaryError
-
 from confkit.election.types import Epoch
 from confkit.events import EventLog
 from confserv.service.gate import Gate

@@ -17,6 +17,8 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from google.protobuf import any_pb2
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confapi.license.v1 import license_pb2, license_pb2_grpc
@@ -26,8 +28,6 @@ from confclient.errors import CompactedError, trailing_metadata
 from confcluster.etcd import EtcdMember, command, find_etcd, wait_ready
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
-from google.protobuf import any_pb2
-
 from confkit.process import Shutdown
 from confkit.server import EVERYBODY, GrpcServer
 from tests.support.licenses import LICENSE, signed

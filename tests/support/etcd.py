@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+
 from confclient.credentials import channel_credentials
 from confcluster.etcd import EtcdMember, EtcdTls, command, find_etcd, wait_ready
 from confcluster.pki import CertificateAuthority
-
 from tests.support.ports import free_ports
 
 CLUSTER = "test"

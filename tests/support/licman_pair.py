@@ -21,7 +21,6 @@ from confclient.rpcs import CHECK_OUT, GET_STATUS, LIST_USE
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
 from confcluster.topology import to_toml
-
 from tests.support.elected import ConfigurationStub, configuration
 
 

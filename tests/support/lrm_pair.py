@@ -30,7 +30,6 @@ from confclient.rpcs import GET_ENTITLEMENT, GET_STATUS, GET_USAGE_REPORT, RECOR
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
 from confcluster.topology import to_toml
-
 from confkit.server import EVERYBODY, GrpcServer
 from tests.support.elected import ConfigurationStub
 from tests.support.licenses import LICENSE, TRUST, signed

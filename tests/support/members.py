@@ -17,7 +17,6 @@ from confclient import rpcs
 from confclient.credentials import TlsFiles
 from confclient.errors import NoPrimaryError, NotPrimaryError
 from confcluster.pki import CertificateAuthority
-
 from confkit.server import EVERYBODY, GrpcServer, Policy
 
 CLUSTER = "test"

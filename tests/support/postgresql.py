@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+
 from confcluster import postgresql
 from confcluster.postgresql import PostgresqlServer
 

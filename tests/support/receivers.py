@@ -13,7 +13,6 @@ from confapi.license.v1 import checkout_pb2, checkout_pb2_grpc
 from confapi.message.v1 import message_pb2, message_pb2_grpc
 from confapi.usage.v1 import usage_pb2, usage_pb2_grpc
 from confclient.errors import InvalidError, SequenceGapError
-
 from confkit.server import GrpcServer
 from tests.support.members import Member
 

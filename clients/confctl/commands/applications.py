@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from confapi.control.v1 import agent_pb2, control_pb2
 from confclient.documents import Document, enum_name
 from confclient.rpcs import (
@@ -13,7 +14,6 @@ from confclient.rpcs import (
     STOP_APPLICATION,
     SWITCH_OVER_APPLICATION,
 )
-
 from confctl.connection import Connection, run
 from confctl.output import Columns, iso
 

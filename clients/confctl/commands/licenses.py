@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from confapi.license.v1 import license_pb2
 from confclient.documents import Document
 from confclient.rpcs import GET_COMPLIANCE, GET_LICENSE, LIST_LICENSE_REVISIONS, LOAD_LICENSE
-
 from confctl.commands.status import compliance_document, lrm_text
 from confctl.connection import Connection, Globals, run, stop_with
 from confctl.output import Columns, Printer, iso, moment

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+
 from confapi.message.v1 import message_pb2
 from confclient.documents import Document, enum_name, enum_number
 from confclient.errors import ConfservError, LaggedError, NoPrimaryError
 from confclient.rpcs import QUERY_EVENTS, SUBSCRIBE_EVENTS
-
 from confctl.connection import Connection, run
 from confctl.output import Columns, iso, moment
 from confkit.tool import UsageError

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+
 from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.declared import Name, Plan, names_in, plan
 from confclient.documents import Document, document_of
 from confclient.errors import NotFoundError
 from confclient.objects import key_of
-
 from confctl.arguments import assignment, object_key, option_assignment
 from confctl.commands.status import epoch_text
 from confctl.connection import Connection, run

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+
 from confapi.config.v1 import config_pb2, objects_pb2
 from confclient.documents import Document, document_of, enum_name
 from confclient.errors import NotFoundError
 from confclient.objects import key_of
 from confclient.rpcs import LIST_HISTORY
 from confclient.watch import Changed, Snapshot, WatchEvent, filter_of, watch
-
 from confctl.arguments import object_key
 from confctl.commands.objects import commit_document
 from confctl.commands.status import epoch_text

@@ -6,12 +6,12 @@ import asyncio
 from typing import Annotated, Any
 
 import typer
+
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import license_pb2
 from confclient.documents import enum_name
 from confclient.errors import ConfservError
 from confclient.rpcs import GET_COMPLIANCE, GET_STATUS, SWITCH_OVER
-
 from confctl.connection import COMPONENTS, Connection, run
 from confctl.output import Columns, Printer, iso
 from confkit.tool import UsageError

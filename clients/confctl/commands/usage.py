@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
+
 from confapi.usage.v1 import usage_pb2
 from confclient.documents import Document
 from confclient.rpcs import GET_ENTITLEMENT, GET_USAGE_REPORT
 from confclient.usage_report import SYSTEM, to_csv
-
 from confctl.connection import Connection, run
 from confctl.output import Columns, Printer, iso, moment
 from confkit.tool import UsageError

@@ -12,7 +12,6 @@ from confapi.config.v1 import objects_pb2, sessions_pb2
 from confclient.cache import Cache
 from confclient.channel import ServiceChannel
 from confclient.rpcs import REPORT_PROCESS_EXIT
-
 from local_agent.core.model import ApplicationName, ApplicationSpec, ProcessKey, Readiness
 from local_agent.wire import identity_of
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from confclient.processes import process_identity, start_time_ticks
-
 from local_agent.adapters.notify import NotifySocket
 from local_agent.core.model import ApplicationSpec, ProcessKey
 from local_agent.ports import SpawnError

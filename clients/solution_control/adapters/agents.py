@@ -12,10 +12,10 @@ from typing import Any
 
 import grpc
 import grpc.aio
+
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confclient.credentials import TlsFiles, open_channel
 from confclient.errors import AgentUnreachableError, ConfservError, UnavailableError, from_rpc_error
-
 from confkit.events import EventLog
 from solution_control.core.model import AgentReport, ApplicationName, Host, HostName, RunState
 

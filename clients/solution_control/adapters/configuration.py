@@ -9,7 +9,6 @@ from confclient.cache import Cache
 from confclient.channel import ServiceChannel
 from confclient.errors import ConfservError
 from confclient.rpcs import LIST_SESSIONS
-
 from solution_control.core.model import NO_HOST, Application, ApplicationName, Host, HostName
 
 TYPES = ("Application", "Host")

@@ -10,7 +10,6 @@ from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
 from confclient.errors import ConfservError
 from confclient.rpcs import GET_STATUS, SWITCH_OVER
-
 from solution_control.core.model import ApplicationName, Kind
 from solution_control.ports import Directory, Switched
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confapi.license.v1 import checkout_pb2
 from confclient.channel import ServiceChannel
@@ -20,7 +21,6 @@ from confclient.errors import ConfservError, InvalidError, LicenseRequiredError,
 from confclient.licenses import CheckoutDeniedError, Licenses
 from confclient.rpcs import CHECK_IN, CHECK_OUT, GET_STATUS, HEARTBEAT, LIST_USE, SWITCH_OVER
 from confcluster.pki import CertificateAuthority
-
 from tests.support.elected import WITHOUT_HA, running_etcd
 from tests.support.licenses import LICENSE
 from tests.support.licman_pair import LicmanPair, check_out, licman_pairs, used

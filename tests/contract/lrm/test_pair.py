@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from confapi.usage.v1 import usage_pb2
 from confclient.errors import (
@@ -20,7 +21,6 @@ from confclient.errors import (
 )
 from confclient.rpcs import GET_USAGE_REPORT, SWITCH_OVER
 from confcluster.pki import CertificateAuthority
-
 from tests.support.elected import WITHOUT_HA
 from tests.support.licenses import LICENSE, signed
 from tests.support.lrm_pair import LrmPair, eventually, lrm_pairs

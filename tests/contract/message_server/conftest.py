@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from confkit.database import open_database
 from message_server.adapters.memory import MemoryLogStore
 from message_server.adapters.sql import SqlLogStore
 from message_server.ports import LogStore
-
-from confkit.database import open_database
 
 
 @pytest.fixture(

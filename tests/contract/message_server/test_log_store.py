@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from message_server.core.events import EventFilter, EventUid, LogRecord, Position
-from message_server.ports import Fenced, LogStore
 
 from confkit.election.types import (
     ALLOWED,
@@ -24,6 +22,8 @@ from confkit.election.types import (
     View,
 )
 from confkit.fence import RaiseCheck
+from message_server.core.events import EventFilter, EventUid, LogRecord, Position
+from message_server.ports import Fenced, LogStore
 
 FIRST, SECOND = Epoch(1, 10), Epoch(1, 20)
 GROUNDS = Grounds(EtcdIdentity("etcd-1"), 25, 2.0, 0.0, View(25))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from confclient.credentials import TlsFiles
 
+from confclient.credentials import TlsFiles
 from confkit.server import GrpcServer
 from tests.support.members import Authority, Member, Pair
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from confclient.certificates import check_certificate
 from confclient.channel import ServiceChannel
 from confclient.credentials import CredentialsError, TlsFiles
-
 from tests.support.members import CLUSTER, Authority
 
 NOW = datetime.now(UTC)

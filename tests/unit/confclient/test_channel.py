@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import checkout_pb2, checkout_pb2_grpc
@@ -20,7 +21,6 @@ from confclient.errors import (
     StaleRevisionError,
 )
 from confclient.rpcs import CHECK_IN, DELETE_OBJECT, GET_OBJECT, SWITCH_OVER, WATCH
-
 from confkit.server import GrpcServer
 from tests.support.members import Member, Pair, until
 from tests.unit.confclient.conftest import MakePair

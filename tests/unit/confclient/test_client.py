@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.message.v1 import message_pb2
 from confclient import ConfservError, connect, sync
@@ -15,7 +16,6 @@ from confclient.credentials import CredentialsError, TlsFiles
 from confclient.errors import NotFoundError, UnknownApplicationError
 from confclient.objects import create, key_of, update
 from confclient.watch import Changed, Snapshot
-
 from tests.support.cluster_in_small import small_cluster, start_all
 from tests.support.members import until
 from tests.support.receivers import kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confclient.declared import Outcome, names_in, plan
 from confclient.documents import DocumentError, document_of, object_of

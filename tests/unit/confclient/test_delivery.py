@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.message.v1 import message_pb2
 from confapi.usage.v1 import usage_pb2
 from confclient.channel import ServiceChannel
@@ -16,7 +17,6 @@ from confclient.licenses import CheckoutDeniedError, Held, Licenses
 from confclient.log import LogPublisher
 from confclient.shipping import Shipper
 from confclient.usage import UsageReporter
-
 from tests.support.members import Pair, until
 from tests.support.receivers import Kept, add_receivers, kept
 from tests.unit.confclient.conftest import MakePair

@@ -6,9 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import confclient.client
 import confclient.sync
-import pytest
 
 GUIDE = Path(__file__).parents[3] / "docs" / "client-library.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)

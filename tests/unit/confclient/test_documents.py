@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.license.v1 import license_pb2
 from confclient.documents import BODIES, DocumentError, document_of, object_of, plain, reference_fields

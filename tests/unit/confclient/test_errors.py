@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from confclient.errors import BY_REASON, NotPrimaryError, from_rpc_error, trailing_metadata
 

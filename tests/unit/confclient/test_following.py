@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from confclient import following
 from confclient.following import Again, Epoch, GiveUp, Trouble, View, after_trouble, pause_s
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from confclient.identity import CertificateRole, Principal, principal_from_sans, principal_from_uri
 from hypothesis import given
 from hypothesis import strategies as st
+
+from confclient.identity import CertificateRole, Principal, principal_from_sans, principal_from_uri
 
 names = st.text(min_size=1).filter(lambda name: not any(0xD800 <= ord(c) <= 0xDFFF for c in name))
 

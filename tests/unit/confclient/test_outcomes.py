@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 import pytest
+
 from confclient.errors import InternalError, InvalidError
 from confclient.following import Trouble
 from confclient.outcomes import ConnectionBrokenError, error_of, trouble_of

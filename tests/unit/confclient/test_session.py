@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
@@ -19,7 +20,6 @@ from confclient.errors import (
 from confclient.processes import process_identity
 from confclient.session import Session
 from confclient.session_rules import SessionState
-
 from confkit.server import GrpcServer
 from tests.support.members import Member, Pair, until
 from tests.unit.confclient.conftest import MakePair

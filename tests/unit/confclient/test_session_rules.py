@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from confclient.session_rules import Refused, Wait, after_refusal, keep_interval_s
 
 

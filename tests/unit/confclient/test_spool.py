@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import confclient.spool
 import pytest
-from confclient.spool import FileSpool, MemorySpool, Record, Spool, SpoolError, open_spool
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+import confclient.spool
+from confclient.spool import FileSpool, MemorySpool, Record, Spool, SpoolError, open_spool
 
 ALL = {"after": 0, "most": 10_000, "most_bytes": 10**9}
 

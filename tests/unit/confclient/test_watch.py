@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2
 from confclient.cache import Cache
 from confclient.channel import ServiceChannel
 from confclient.credentials import TlsFiles
 from confclient.errors import CompactedError, LaggedError, PermissionDeniedError
 from confclient.watch import Changed, ReadAgain, Snapshot, watch
-
 from confkit.server import GrpcServer
 from tests.support.members import Member, Pair, until
 from tests.unit.confclient.conftest import MakePair

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from confclient import watching
 from confclient.watching import Position, Progress, Step
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from confcluster.cluster import Cluster
 from confcluster.topology import Options
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from confcluster.etcd import (
     EtcdMember,
     EtcdNotFound,
@@ -18,7 +19,6 @@ from confcluster.etcd import (
     parse_version,
     wait_ready,
 )
-
 from tests.support.ports import free_ports
 
 

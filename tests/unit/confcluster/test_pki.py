@@ -8,8 +8,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from confcluster.pki import CertificateAuthority, PkiError
 from cryptography import x509
+
+from confcluster.pki import CertificateAuthority, PkiError
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> ssl.SSLObject:

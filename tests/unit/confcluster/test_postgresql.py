@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confcluster import postgresql
-from confcluster.pki import CertificateAuthority
-from confcluster.postgresql import PostgresqlProgram, PostgresqlServer
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from confcluster import postgresql
+from confcluster.pki import CertificateAuthority
+from confcluster.postgresql import PostgresqlProgram, PostgresqlServer
 from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.postgresql

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confcluster.process import ProcessConfig, ProcessError, ProcessHandle, ProcessKey, runs
 
+from confcluster.process import ProcessConfig, ProcessError, ProcessHandle, ProcessKey, runs
 from confkit.process import start_time_ticks
 
 READY = """

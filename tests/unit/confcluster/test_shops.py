@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from confcluster.process import ProcessConfig, ProcessHandle
 from confcluster.shops import Shop, gaps
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from confcluster.process import ProcessKey
 from confcluster.state import FILE, ClusterState, ProcessRecord, StateError
 

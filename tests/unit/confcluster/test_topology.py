@@ -6,6 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from confcluster.topology import (
     Options,
     Places,
@@ -15,8 +18,6 @@ from confcluster.topology import (
     ports_needed,
     to_toml,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 PLACES = Places(Path("/var/cluster"), "sqlite")
 

@@ -6,8 +6,8 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from confcluster.vendor import DEMO_ITEMS, SellableItem, TechnicalKey, Vendor, license_text
 
+from confcluster.vendor import DEMO_ITEMS, SellableItem, TechnicalKey, Vendor, license_text
 from confkit.license.findings import errors_of
 from confkit.license.signing import verify
 from confkit.license.syntax import parse

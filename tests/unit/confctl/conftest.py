@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2
 from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confclient.documents import object_of
 from confclient.errors import NotFoundError
-
 from confkit.server import GrpcServer
 from tests.support.members import Authority, Member, Pair
 

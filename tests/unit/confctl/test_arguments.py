@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.usage.v1 import usage_pb2
 from confclient.errors import (
     LicenseRefusedError,
@@ -20,7 +21,6 @@ from confctl.arguments import assignment, hoisted, object_key, option_assignment
 from confctl.commands.logs import instant_ms
 from confctl.commands.objects import read_documents
 from confctl.commands.usage import day_of, report_row
-
 from confkit.exit_status import ExitStatus
 from confkit.tool import UsageError, exit_status, sentence
 from confkit.tool_targets import TargetError, target_of

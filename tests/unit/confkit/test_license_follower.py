@@ -7,7 +7,6 @@ from typing import cast
 
 from confapi.license.v1 import license_pb2
 from confclient.channel import ServiceChannel
-
 from confkit.license_follower import LicenseFollower
 from tests.support.elected import WITHOUT_HA
 from tests.support.licenses import LICENSE, NOW, signed

@@ -8,9 +8,9 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from confcluster.pki import CertificateAuthority
 from confcluster.ports import free_ports
-
 from confkit.metrics import Reading, serve_metrics
 from confkit.server import BindError
 

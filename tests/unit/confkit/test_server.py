@@ -7,12 +7,12 @@ import socket
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from confapi.ha.v1 import ha_pb2, ha_pb2_grpc
 from confclient.credentials import TlsFiles, open_channel
 from confclient.errors import NotPrimaryError, from_rpc_error
 from confcluster.pki import CertificateAuthority
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from confkit.server import BindError, GrpcServer, caller
 
 STATUS = "/confapi.ha.v1.MemberService/GetStatus"

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from confclient.errors import LicenseRequiredError, NotPrimaryError
 
+from confclient.errors import LicenseRequiredError, NotPrimaryError
 from confkit.election.types import (
     Confirmation,
     Epoch,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confclient.credentials import TlsFiles
 from confclient.documents import document_of
 from confclient.errors import LicenseRequiredError
-
 from tests.support.cluster_in_small import State, small_cluster, start_all
 from tests.support.members import CLUSTER, Authority
 from tests.unit.confclient.conftest import MakePair, authority, make_pair

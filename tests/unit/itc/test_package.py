@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from itc.package import PackageError, parse_package, read_package
 
 WHOLE = """

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import pytest
-from confclient.errors import LicenseRequiredError, NoPrimaryError
 
+from confclient.errors import LicenseRequiredError, NoPrimaryError
 from confkit.election.types import (
     Confirmation,
     Epoch,

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
-from confclient.errors import NoPrimaryError, OutcomeUnknownError
 
+from confclient.errors import NoPrimaryError, OutcomeUnknownError
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import ALLOWED, Epoch, EtcdIdentity, Grounds, InstanceName, ProcessFacts, View
 from confkit.license.pools import pools_of

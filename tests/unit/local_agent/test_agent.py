@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import agent_pb2, agent_pb2_grpc
 from confapi.ha.v1 import ha_pb2
@@ -25,12 +26,11 @@ from confclient.errors import (
 )
 from confclient.processes import process_identity
 from confcluster.ports import free_ports
-from local_agent.app import serve
-from local_agent.settings import LocalAgentSettings
-
 from confkit.election.etcd import EtcdCoordination
 from confkit.election.etcd_client import EtcdClient
 from confkit.election.types import InstanceName, LeaseId, Member, MemberState, ProcessFacts, State
+from local_agent.app import serve
+from local_agent.settings import LocalAgentSettings
 from tests.support.elected import Surroundings, around, authority, config_object, etcd, eventually
 
 __all__ = ["around", "authority", "etcd"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+
 from confclient.processes import process_identity
 from local_agent.adapters.host_processes import PidfdProcesses
 from local_agent.core.model import ApplicationName, ApplicationSpec, ProcessKey

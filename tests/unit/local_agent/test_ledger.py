@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from local_agent.adapters.ledger import FileLedger
-from local_agent.core.model import ApplicationName, Debt, Durable, ProcessKey, Watched
 
 from confkit.settings import SettingsError
+from local_agent.adapters.ledger import FileLedger
+from local_agent.core.model import ApplicationName, Debt, Durable, ProcessKey, Watched
 
 P = ProcessKey("host-1", "boot-1", 101, 5_001)
 NAME = ApplicationName("confserv-1")

@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+
 from local_agent.core.machine import ADOPTION_GRACE_S, Machine
 from local_agent.core.model import (
     ApplicationName,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from local_agent.core.model import ApplicationName, ProcessKey, Registered, Watched
-from local_agent.core.registration import Books, kill_refusal, registration_refusal
 
 from confkit.election.types import InstanceName, LeaseId, Member, MemberState, ProcessFacts, State
+from local_agent.core.model import ApplicationName, ProcessKey, Registered, Watched
+from local_agent.core.registration import Books, kill_refusal, registration_refusal
 
 P = ProcessKey("host-1", "boot-1", 101, 5_001)
 NAME = ApplicationName("confserv-1")

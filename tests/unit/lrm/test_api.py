@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from confapi.usage.v1 import usage_pb2
 from confclient.errors import InvalidError, NotFoundError, TooLargeError
-
 from lrm.api import MOST_ROWS, to_entitlement, to_query, to_report
 from lrm.core.entitlement import UNLIMITED, Entitlement, EntitlementLine, EntitlementRevision, ItemKind
 from lrm.core.intervals import Peak

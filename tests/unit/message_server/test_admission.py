@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from message_server.core.admission import Refusal, refusal_of
 from message_server.core.events import EventUid, LogRecord
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from message_server.core.audience import Audience
 from message_server.core.events import EventFilter, EventUid, LogRecord, Position, StoredRecord
 

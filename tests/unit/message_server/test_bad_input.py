@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from typer.testing import CliRunner
+
 from confcluster.pki import CertificateAuthority
 from message_server import app
 from message_server.__main__ import cli
-from typer.testing import CliRunner
 
 CLUSTER = "test"
 

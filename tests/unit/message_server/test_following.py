@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from confkit.election.types import History
 from message_server.core.continuity import REUSE_MARGIN, Continuity, continuity
 from message_server.core.events import EventUid, LogRecord, Position, StoredRecord
 from message_server.core.following import (
@@ -14,8 +16,6 @@ from message_server.core.following import (
     next_read,
     starting_position,
 )
-
-from confkit.election.types import History
 
 
 def stored(position: int) -> StoredRecord:

@@ -10,12 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
-from confclient.errors import InvalidError, NoPrimaryError
-from message_server.adapters.memory import MemoryLogStore
-from message_server.core.events import EventFilter, EventUid, LogRecord, Position, StoredRecord
-from message_server.journal import Admission, Journal, Surroundings
-from message_server.ports import AppendRefused
 
+from confclient.errors import InvalidError, NoPrimaryError
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import (
     ALLOWED,
@@ -26,6 +22,10 @@ from confkit.election.types import (
     ProcessFacts,
     View,
 )
+from message_server.adapters.memory import MemoryLogStore
+from message_server.core.events import EventFilter, EventUid, LogRecord, Position, StoredRecord
+from message_server.journal import Admission, Journal, Surroundings
+from message_server.ports import AppendRefused
 
 EPOCH = Epoch(1, 7)
 GROUNDS = Grounds(EtcdIdentity("e"), 9, 2.0, 0.0, View(9))

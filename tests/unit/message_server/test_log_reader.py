@@ -8,14 +8,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confclient.errors import CompactedError, DatabaseUnavailableError, LaggedError, NotPrimaryError
-from message_server.adapters.memory import MemoryLogStore
-from message_server.core.events import EventFilter, EventUid, LogRecord, Position
-from message_server.core.following import QUEUE_EVENTS
-from message_server.fanout import Fanout, Subscriber
-from message_server.journal import Journal, Surroundings
-from message_server.subscriptions import LogReader
 
+from confclient.errors import CompactedError, DatabaseUnavailableError, LaggedError, NotPrimaryError
 from confkit.election.types import (
     ALLOWED,
     Epoch,
@@ -25,6 +19,12 @@ from confkit.election.types import (
     ProcessFacts,
     View,
 )
+from message_server.adapters.memory import MemoryLogStore
+from message_server.core.events import EventFilter, EventUid, LogRecord, Position
+from message_server.core.following import QUEUE_EVENTS
+from message_server.fanout import Fanout, Subscriber
+from message_server.journal import Journal, Surroundings
+from message_server.subscriptions import LogReader
 
 ALL = EventFilter()
 

@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from confapi.message.v1 import message_pb2
 from confclient.channel import ServiceChannel
@@ -25,7 +26,6 @@ from confclient.rpcs import GET_STATUS, PUBLISH_EVENTS, QUERY_EVENTS, SUBSCRIBE_
 from confcluster.ports import free_ports
 from message_server.app import serve
 from message_server.settings import MessageServerSettings
-
 from tests.support.elected import WITHOUT_HA, Surroundings, around, authority, etcd, eventually
 from tests.support.licenses import LICENSE
 

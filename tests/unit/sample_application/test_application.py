@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confclient.credentials import TlsFiles
 from confclient.errors import LrmNotStartedError, UnknownApplicationError
 from sample_application.application import run
 from sample_application.plan import Plan
-
 from tests.support.cluster_in_small import small_cluster, start_all
 from tests.support.members import Authority, until
 from tests.support.receivers import kept

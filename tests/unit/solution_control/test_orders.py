@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+from confkit.election.types import InstanceName
+from confkit.election.types import Refusal as NotAllowed
 from solution_control.core.model import NO_HOST, Application, ApplicationName, Host, HostName, Kind
 from solution_control.core.orders import (
     AgentOrder,
@@ -15,9 +18,6 @@ from solution_control.core.orders import (
     switchover_order,
 )
 from solution_control.core.record import may_be_primary, record_of
-
-from confkit.election.types import InstanceName
-from confkit.election.types import Refusal as NotAllowed
 
 HERE = HostName("host-1")
 HOSTS = {HERE: Host(HERE, "127.0.0.1:7000"), HostName("bare"): Host(HostName("bare"), "")}

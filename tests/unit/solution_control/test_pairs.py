@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from confapi.ha.v1 import ha_pb2
 from solution_control.adapters.pairs import roles_in
 

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from confapi.config.v1 import objects_pb2
 from confapi.control.v1 import agent_pb2, control_pb2
 from confapi.ha.v1 import ha_pb2
@@ -34,7 +35,6 @@ from message_server.app import serve as serve_log
 from message_server.settings import MessageServerSettings
 from solution_control.app import serve
 from solution_control.settings import SolutionControlSettings
-
 from tests.support.elected import WITHOUT_HA, Surroundings, around, authority, config_object, etcd, eventually
 from tests.support.licenses import LICENSE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from solution_control.core.model import (
     NO_HOST,
     AgentReport,

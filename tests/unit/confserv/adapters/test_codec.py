@@ -6,9 +6,9 @@ import json
 
 import hypothesis.strategies as st
 import pytest
-from confapi.config.v1 import objects_pb2
 from hypothesis import given
 
+from confapi.config.v1 import objects_pb2
 from confserv.adapters.json_schema import JsonSchemas
 from confserv.core.objects import Dbid, Key, NameScope, Reference, State, TypeName
 from confserv.core.refusals import Refused

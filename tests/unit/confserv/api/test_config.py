@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf import struct_pb2
+
 from confapi.config.v1 import config_pb2, config_pb2_grpc, objects_pb2
 from confapi.ha.v1 import ha_pb2
 from confclient.credentials import TlsFiles, open_channel
@@ -34,8 +36,6 @@ from confclient.errors import (
     from_rpc_error,
 )
 from confcluster.pki import CertificateAuthority
-from google.protobuf import struct_pb2
-
 from confkit.election.types import Epoch
 from confkit.server import GrpcServer
 from confserv.adapters.memory import MemoryDatabase

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 import pytest
+
 from confapi.config.v1 import objects_pb2, sessions_pb2, sessions_pb2_grpc
 from confapi.ha.v1 import ha_pb2
 from confapi.license.v1 import license_pb2, license_pb2_grpc
@@ -23,7 +24,6 @@ from confclient.errors import (
     SessionRequiredError,
     from_rpc_error,
 )
-
 from confkit.server import GrpcServer
 from confserv.api.answers import Shown
 from confserv.api.services import POLICY, Served, services

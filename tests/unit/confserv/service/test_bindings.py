@@ -6,8 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from confclient.errors import NotPrimaryError
 
+from confclient.errors import NotPrimaryError
 from confkit.election.types import Epoch
 from confserv.adapters.memory_state import MemoryState
 from confserv.core.binding import BindingRules

@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from confclient.errors import NoPrimaryError, UnavailableError
 
+from confclient.errors import NoPrimaryError, UnavailableError
 from confkit.election.types import Epoch
 from confserv.adapters.memory import MemoryDatabase, MemoryStore
 from confserv.core.effects import Outcome

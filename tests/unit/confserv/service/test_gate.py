@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from confclient.errors import NoPrimaryError, NotPrimaryError
 
+from confclient.errors import NoPrimaryError, NotPrimaryError
 from tests.support.confserv_parts import TENURE, Stage
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+
 from confclient.errors import (
     CertificateMismatchError,
     LicenseRequiredError,
@@ -14,7 +15,6 @@ from confclient.errors import (
     SessionHeldError,
     UnknownApplicationError,
 )
-
 from confkit.election.types import Epoch
 from confserv.adapters.memory_state import MemoryState
 from confserv.core.admission import Applicant, ApplicationFacts

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from confclient.errors import NotPrimaryError
 
+from confclient.errors import NotPrimaryError
 from confserv.service.streams import until_closed
 from tests.support.confserv_parts import TENURE, Stage
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from confapi.license.v1 import license_pb2, license_pb2_grpc
 from confapi.message.v1 import message_pb2
 from confclient.channel import ServiceChannel
-
 from confkit.election.types import Epoch
 from confkit.events import EventLog
 from confkit.license.trust import KeyId, TrustedKey, TrustSet

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from confclient.errors import NoPrimaryError, NotPrimaryError, OutcomeUnknownError
 
+from confclient.errors import NoPrimaryError, NotPrimaryError, OutcomeUnknownError
 from confkit.election.ports import StoreUnreachable
 from confkit.election.types import Epoch
 from lrm.core.ingest import Batch, BatchResult, BatchVerdict

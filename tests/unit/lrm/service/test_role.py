@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from confapi.message.v1 import message_pb2
 from confclient.errors import LicenseRequiredError, NoPrimaryError, NotPrimaryError
-
 from confkit.election.types import (
     Confirmation,
     Epoch,
