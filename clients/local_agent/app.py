@@ -42,17 +42,12 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
     """
     events = EventLog(application=settings.name, component=COMPONENT)
     version = importlib.metadata.version("confserv")
-    own = process_identity()
+    server = GrpcServer(
+        listen=settings.listen, tls=settings.tls.files(), cluster=settings.cluster, policy=POLICY
+    )
+    bound = server.bind()
+    endpoint = settings.advertise or bound
     async with contextlib.AsyncExitStack() as stack:
-        server = GrpcServer(
-            listen=settings.listen, tls=settings.tls.files(), cluster=settings.cluster, policy=POLICY
-        )
-        endpoint = settings.advertise or server.bind()
-        etcd = etcd_client(settings.required_etcd())
-        stack.push_async_callback(etcd.close)
-        leases = EtcdLeases(etcd, cluster=settings.cluster)
-        processes = PidfdProcesses(output_dir=settings.data_dir / "output")
-        stack.callback(processes.close)
         attachment = Attachment(
             settings,
             application_type=objects_pb2.APPLICATION_TYPE_LOCAL_CONTROL_AGENT,
@@ -61,43 +56,7 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
             events=events,
             follows_license=False,
         )
-        agent = Agent(
-            hands=Hands(
-                processes,
-                leases,
-                ExitReports(attachment.channel),
-                FileLedger(settings.data_dir / f"{settings.name}.processes.json"),
-            ),
-            clock=SystemClock(),
-            events=events,
-        )
-        cache = Cache(attachment.channel, types=TYPES)
-        directory = CachedDirectory(cache)
-        orders = Orders(
-            agent=agent,
-            processes=processes,
-            leases=leases,
-            directory=directory,
-            host=own.host,
-            host_name=settings.host_name,
-            boot_id=own.boot_id,
-        )
-        server.add(
-            agent_pb2_grpc.add_LocalAgentServiceServicer_to_server,
-            LocalAgentService(agent=agent, orders=orders),
-            SERVICE,
-        )
-        await stack.enter_async_context(attachment)
-        stack.push_async_callback(agent.close)
-        agent.start()
-        living = asyncio.create_task(agent.run())
-        for work in (
-            living,
-            asyncio.create_task(_warm(leases)),
-            asyncio.create_task(_configure(attachment, cache, directory, agent, settings.host_name)),
-        ):
-            stack.push_async_callback(end, work)
-        stack.push_async_callback(cache.close)
+        living = await _start(settings, server, attachment, events, stack)
         await server.start()
         stack.push_async_callback(server.stop, _GRACE_S)
         await server.set_serving(serving=True)
@@ -110,6 +69,57 @@ async def serve(settings: LocalAgentSettings, shutdown: Shutdown) -> int:
             living.result()  # a broken invariant ends the process
         events.emit("00-25001", detail=shutdown.reason)
     return ExitStatus.DONE
+
+
+async def _start(
+    settings: LocalAgentSettings,
+    server: GrpcServer,
+    attachment: Attachment,
+    events: EventLog,
+    stack: contextlib.AsyncExitStack,
+) -> asyncio.Task[None]:
+    """Join agent, etcd and configuration, and start them; gives the agent's task. The stack ends everything."""
+    own = process_identity()
+    etcd = etcd_client(settings.required_etcd())
+    stack.push_async_callback(etcd.close)
+    leases = EtcdLeases(etcd, cluster=settings.cluster)
+    processes = PidfdProcesses(output_dir=settings.data_dir / "output")
+    stack.callback(processes.close)
+    agent = Agent(
+        hands=Hands(
+            processes,
+            leases,
+            ExitReports(attachment.channel),
+            FileLedger(settings.data_dir / f"{settings.name}.processes.json"),
+        ),
+        clock=SystemClock(),
+        events=events,
+    )
+    cache = Cache(attachment.channel, types=TYPES)
+    directory = CachedDirectory(cache)
+    orders = Orders(
+        agent=agent,
+        processes=processes,
+        leases=leases,
+        directory=directory,
+        host=own.host,
+        host_name=settings.host_name,
+        boot_id=own.boot_id,
+    )
+    server.add(
+        agent_pb2_grpc.add_LocalAgentServiceServicer_to_server,
+        LocalAgentService(agent=agent, orders=orders),
+        SERVICE,
+    )
+    await stack.enter_async_context(attachment)
+    stack.push_async_callback(agent.close)
+    agent.start()
+    living = asyncio.create_task(agent.run())
+    configuring = _configure(attachment, cache, directory, agent, settings.host_name)
+    for work in (living, asyncio.create_task(_warm(leases)), asyncio.create_task(configuring)):
+        stack.push_async_callback(end, work)
+    stack.push_async_callback(cache.close)
+    return living
 
 
 async def _configure(

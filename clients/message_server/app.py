@@ -63,10 +63,6 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
         store = await open_store(database, shutdown)
         if store is None:
             return ExitStatus.DONE
-        writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
-        readers = ThreadPoolExecutor(_READERS, thread_name_prefix="log-reader")
-        for pool in (writer, readers):
-            stack.callback(pool.shutdown, wait=False)
         etcd = etcd_client(settings.required_etcd())
         stack.push_async_callback(etcd.close)
         coordinated = coordination(settings, etcd, component=COMPONENT)
@@ -78,52 +74,59 @@ async def serve(settings: MessageServerSettings, shutdown: Shutdown, *, take_ove
             endpoints=(endpoint,),
             events=events,
         )
-
-        def refusal() -> ConfservError:
-            return not_primary(server.election.primary(), here=settings.name)
-
-        fanout = Fanout()
-        journal = Journal(
-            store,
-            writer,
-            Surroundings(
-                epoch_now=lambda: server.election.epoch_now(),
-                refusal=refusal,
-                wall_ms=wall_ms,
-                tell=fanout.tell,
-                log=events.emit,
-            ),
-        )
-        component = MessageServer(
-            Setting(
-                fence=store,
-                store_thread=writer,
-                facts=lambda: server.facts,
-                ha_licensed=lambda: attachment.license.ha_licensed,
-                wall_ms=wall_ms,
-                events=events,
-                take_over=take_over,
-            ),
-            store=store,
-            journal=journal,
-            fanout=fanout,
-            refusal=refusal,
-        )
+        journal, component = _join(server, store, attachment, events, stack, take_over=take_over)
         server.elect(component, coordinated)
-        reader = LogReader(
-            store=store,
-            readers=readers,
-            journal=journal,
-            fanout=fanout,
-            lagged=lambda: events.emit("42-25014", client="a subscriber"),
-        )
-        server.add(
-            message_pb2_grpc.add_LogServiceServicer_to_server,
-            LogService(journal=journal, reader=reader),
-            SERVICE,
-        )
         await stack.enter_async_context(attachment)
         keeping = asyncio.create_task(journal.run(), name="journal")
         stack.push_async_callback(end, keeping)
         events.emit("00-25000", version=version)
         return await server.run(shutdown)
+
+
+def _join(
+    server: ElectedServer,
+    store: SqlLogStore,
+    attachment: Attachment,
+    events: EventLog,
+    stack: contextlib.AsyncExitStack,
+    *,
+    take_over: bool,
+) -> tuple[Journal, MessageServer]:
+    """Join store, journal, subscriptions and service; the stack ends their threads."""
+    writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="log-reader")
+    for pool in (writer, readers):
+        stack.callback(pool.shutdown, wait=False)
+
+    def refusal() -> ConfservError:
+        return not_primary(server.election.primary(), here=server.facts.instance)
+
+    fanout = Fanout()
+    surroundings = Surroundings(
+        epoch_now=lambda: server.election.epoch_now(),
+        refusal=refusal,
+        wall_ms=wall_ms,
+        tell=fanout.tell,
+        log=events.emit,
+    )
+    journal = Journal(store, writer, surroundings)
+    setting = Setting(
+        fence=store,
+        store_thread=writer,
+        facts=lambda: server.facts,
+        ha_licensed=lambda: attachment.license.ha_licensed,
+        wall_ms=wall_ms,
+        events=events,
+        take_over=take_over,
+    )
+    component = MessageServer(setting, store=store, journal=journal, fanout=fanout, refusal=refusal)
+    reader = LogReader(
+        store=store,
+        readers=readers,
+        journal=journal,
+        fanout=fanout,
+        lagged=lambda: events.emit("42-25014", client="a subscriber"),
+    )
+    service = LogService(journal=journal, reader=reader)
+    server.add(message_pb2_grpc.add_LogServiceServicer_to_server, service, SERVICE)
+    return journal, component
