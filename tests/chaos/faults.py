@@ -25,7 +25,7 @@ class Fault:
 
 
 def _wait_whole(cluster: Cluster) -> None:
-    until(lambda: whole(cluster), within_s=30, what=f"one primary and warm backups; roles {roles(cluster)}")
+    until(lambda: whole(cluster), within_s=30, what=lambda: f"a whole cluster: {roles(cluster)}")
 
 
 def _known(name: str | None) -> str:
@@ -56,6 +56,10 @@ def _pause(
         handle.pause()
         time.sleep(draw.random() * at_most_s)  # the length of the pause is the fault
         handle.resume()
+        # the agent ends one that keeps the database from its successor (ha.md, Fencing in the database)
+        until(lambda: not handle.is_paused(), within_s=5)
+        if not handle.is_running():
+            cluster.start(handle.name)
         _wait_whole(cluster)
 
     return inject

@@ -39,19 +39,22 @@ def running_cluster(directory: Path, **wishes: Any) -> Iterator[Cluster]:
         yield made
 
 
-def until(condition: Callable[[], Any], *, within_s: float, what: str = "") -> Any:
-    """What `condition` gives as soon as it gives something; fails after `within_s` seconds."""
+def until(condition: Callable[[], Any], *, within_s: float, what: str | Callable[[], str] = "") -> Any:
+    """What `condition` gives as soon as it gives something; fails after `within_s` seconds, saying `what`."""
     deadline_s = time.monotonic() + within_s
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline_s:
-            raise AssertionError(f"not within {within_s:g} s: {what or condition}")
+            missing = what() if callable(what) else what or condition
+            raise AssertionError(f"not within {within_s:g} s: {missing}")
         time.sleep(0.02)
 
 
-async def until_async(condition: Callable[[], Any], *, within_s: float, what: str = "") -> Any:
+async def until_async(
+    condition: Callable[[], Any], *, within_s: float, what: str | Callable[[], str] = ""
+) -> Any:
     """The same beside other tasks; `condition` runs in a thread."""
     return await asyncio.to_thread(until, condition, within_s=within_s, what=what)
 
