@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Iterator
 
 from confapi.message.v1 import message_pb2
-
 from confkit.events import EVENTS, EventSpec
 
 FOLDER = pathlib.Path(__file__).parent
