@@ -1,8 +1,8 @@
 """The port `Coordination` on etcd.
 
 Every transaction on the leader key compares the identity of etcd's data as well, and the lease beside the
-revision, so that one that arrives late, even in a rebuilt etcd, hits nothing but what it was meant for. Reads
-of an election are one linearizable transaction.
+revision, so that one that arrives late, even in a rebuilt etcd, hits nothing but what it was meant for. A view
+of an election is one linearizable read.
 """
 
 from __future__ import annotations
@@ -64,10 +64,12 @@ class EtcdCoordination:
     async def view(self) -> View:
         """See `Coordination`."""
         keys = self._keys
-        answer = await self._client.transact(
-            [], [_range(keys.identity), _range_prefix(keys.prefix)], repeatable=True
-        )
-        identity, rest = (response.response_range.kvs for response in answer.responses)
+        identity_key, own = keys.identity.encode(), keys.prefix.encode()
+        # one range from the one to the other; what other components have between them is left out
+        start, end = min(identity_key, own), max(identity_key + b"\0", after(keys.prefix))
+        answer = await self._client.read(start, end)
+        identity = [kv for kv in answer.kvs if kv.key == identity_key]
+        rest = [kv for kv in answer.kvs if kv.key.startswith(own)]
         try:
             return self._read(answer.header.revision, identity, rest)
         except (KeyError, TypeError, ValueError) as error:
@@ -196,14 +198,6 @@ class EtcdCoordination:
             _put(self._keys.leader, encode_leader(leader), lease=leader.lease),
             _put(self._keys.tenure, leader.instance.encode()),
         ]
-
-
-def _range(key: str) -> rpc.RequestOp:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))
-
-
-def _range_prefix(prefix: str) -> rpc.RequestOp:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=prefix.encode(), range_end=after(prefix)))
 
 
 def _put(key: str, value: bytes, *, lease: int = 0) -> rpc.RequestOp:

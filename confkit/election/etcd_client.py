@@ -226,6 +226,20 @@ class EtcdClient:
             repeatable=repeatable,
         )
 
+    async def read(self, start: bytes, end: bytes) -> rpc.RangeResponse:
+        """Read the keys from `start` to before `end`, all as of one revision, and no older than the call.
+
+        A range and not a transaction: etcd before 3.4.20 and 3.5.5 panics when the client of a transaction that only
+        reads goes away during it.
+        """
+        request = rpc.RangeRequest(key=start, range_end=end)
+        return await self.call(
+            lambda channel, metadata, timeout_s: rpc.KVStub(channel).Range(
+                request, timeout=timeout_s, metadata=metadata
+            ),
+            repeatable=True,
+        )
+
     async def watch(self, prefix: str) -> AsyncIterator[Sequence[rpc.Event]]:
         """Yield events below `prefix` from now on; an empty batch first, once the watch stands. Raises
         CoordinationUnavailable.
