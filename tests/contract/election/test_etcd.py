@@ -71,6 +71,22 @@ async def test_an_etcd_that_hangs_costs_the_deadline_and_is_used_again_afterward
         await client.close()
 
 
+async def test_clients_that_go_away_during_a_read_end_nothing(tmp_path: Path) -> None:
+    # etcd 3.5.1 may panic when that happens to a transaction that only reads; a view is none
+    with running_etcd(tmp_path) as etcd:
+        client = EtcdClient([etcd.endpoint], timeout_s=2.0)
+        coordination = EtcdCoordination(client, cluster="c", component="confserv")
+        await coordination.create_identity(EtcdIdentity("the one"))
+        for tenths_ms in range(40):
+            reads = [asyncio.create_task(coordination.view()) for _ in range(10)]
+            await asyncio.sleep(tenths_ms / 10_000)
+            for read in reads:
+                read.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
+        assert EtcdIdentity("the one") == (await coordination.view()).identity
+        await client.close()
+
+
 async def test_a_client_without_certificate_is_let_in_nowhere(tls_etcd: LocalEtcd) -> None:
     # issue 3, item 12: TLS to etcd, both ways
     for credentials in (None, tls_etcd.strangers):
