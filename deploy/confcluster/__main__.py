@@ -5,6 +5,7 @@ Exit statuses as everywhere: 0 done, 1 failed, 2 bad usage or refused input. The
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -191,6 +192,8 @@ def demo(
 
 def main() -> None:
     """Run the command; what can be expected to go wrong is one sentence on standard error and a status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # who reads it through a pipe wants progress, too
     try:
         app()
     except (TopologyError, StateError) as error:
