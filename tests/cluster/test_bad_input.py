@@ -196,13 +196,16 @@ async def test_an_applications_certificate_cannot_bind_as_lrm(cluster: Cluster, 
     # issue 3, the role of a process is in its certificate, and checked
     tls = cluster.authority.issue("application", "lrm-9", cluster="local", directory=tmp_path)
     channel = ServiceChannel(cluster.endpoints("confserv"), tls, timeout_s=5)
-    stream = await channel.bidi_stream(BIND)
 
-    async def bind() -> object:  # the refusal may come before the request was sent
+    async def bind() -> object:
+        stream = await channel.bidi_stream(BIND)
         await stream.write(license_pb2.BindRequest(instance="lrm-9"))
         return await stream.read()
 
-    assert "PERMISSION_DENIED" == await _reason(asyncio.wait_for(bind(), 5))
+    # grpc.aio loses the status of a call that ends under the first message; like any client, ask again then
+    reasons = [await _reason(asyncio.wait_for(bind(), 5)) for _ in range(5)]
+    assert "PERMISSION_DENIED" in reasons
+    assert {"PERMISSION_DENIED", "UNAVAILABLE"} >= set(reasons)
     await channel.close()
 
 
