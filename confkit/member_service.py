@@ -23,6 +23,7 @@ from confclient.errors import (
 from confclient.identity import CertificateRole
 from confkit.clock import boottime
 from confkit.election.ports import Leadership
+from confkit.election.switchover import successor_among
 from confkit.election.types import (
     Epoch,
     HandOver,
@@ -147,16 +148,11 @@ class MemberService(ha_pb2_grpc.MemberServiceServicer):
         )
 
     def _successor(self, to: InstanceName | None) -> str:
-        candidates = [
-            member
-            for member in self._leadership.members()
-            if member.instance != self._facts.instance
-            and member.state.promotable
-            and to in (None, member.instance)
-        ]
-        if not candidates:
+        members = self._leadership.members()
+        successor = successor_among(members, own=self._facts.instance, to=to)
+        if successor is None:
             raise self._refusal(HandOver(HandOverResult.NO_SUCCESSOR))
-        return max(candidates, key=lambda member: member.state.applied_revision).instance
+        return successor.instance
 
     def _refusal(self, outcome: HandOver) -> ConfservError:
         match outcome.result:

@@ -7,6 +7,7 @@ rewritten and won again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from confkit.election import tenure
@@ -48,14 +49,17 @@ def on_asked(m: Machine, event: HandOverAsked) -> None:
 
 def choose(m: Machine, to: InstanceName | None) -> Member | None:
     """Give the member to hand over to: the one asked for, else the one that has applied most."""
-    if m.view is None:
-        return None
+    return None if m.view is None else successor_among(m.view.members, own=m.facts.instance, to=to)
+
+
+def successor_among(
+    members: Iterable[Member], *, own: InstanceName, to: InstanceName | None
+) -> Member | None:
+    """Give the member that would succeed `own`: `to` if it may be promoted, without one who has applied most."""
     ready = [
         member
-        for member in m.view.members
-        if member.instance != m.facts.instance
-        and member.state.promotable
-        and (to is None or member.instance == to)
+        for member in members
+        if member.instance != own and member.state.promotable and to in (None, member.instance)
     ]
     return max(ready, key=lambda member: (member.state.applied_revision, member.instance), default=None)
 
